@@ -1,0 +1,82 @@
+import type { AmphoraStatus, Fault } from './status.ts';
+
+export type AmphoraRole = 'STANDALONE' | 'MASTER' | 'BACKUP';
+
+/**
+ * What an amphora said of itself when it booted. A configuration is rendered from these, so that a rendering is a
+ * function of the database. Fields that a foreign agent does not tell have Octavia's defaults.
+ */
+export interface AmphoraFacts {
+  /** Distribution package version, such as `2.6.12-1+deb12u3`. */
+  readonly haproxyVersion: string;
+  readonly keepalivedVersion: string | null;
+  readonly apiVersion: string;
+  /** Null when the agent does not tell. */
+  readonly cpuCount: number | null;
+  readonly activeTunedProfiles: readonly string[];
+  /** kB; null when the agent does not tell. */
+  readonly memory: { readonly free: number; readonly buffers: number; readonly cached: number } | null;
+  readonly platform: AmphoraPlatform;
+}
+
+/** Where files are and what the processes may do, in the amphora. */
+export interface AmphoraPlatform {
+  /** Folder of configurations, absolute. Octavia: /var/lib/octavia. */
+  readonly basePath: string;
+  /** Folder of the statistics sockets, absolute and short: a socket path has at most 107 bytes. */
+  readonly socketPath: string;
+  /** User that HAProxy becomes; null when it may not change its user. Octavia: nobody. */
+  readonly user: string | null;
+  /** Unix socket that HAProxy logs to; null: it does not log. Octavia: /run/rsyslog/octavia/log. */
+  readonly logSocket: string | null;
+  /** True: addresses are shared with other amphorae of the host, so a second bind must fail instead of sharing the port. */
+  readonly exclusiveBind: boolean;
+  /** False: limits on file descriptors below what `maxconn` wants do not stop HAProxy. */
+  readonly strictLimits: boolean;
+}
+
+export const OCTAVIA_PLATFORM: AmphoraPlatform = {
+  basePath: '/var/lib/octavia',
+  socketPath: '/var/lib/octavia',
+  user: 'nobody',
+  logSocket: '/run/rsyslog/octavia/log',
+  exclusiveBind: false,
+  strictLimits: true,
+};
+
+/** What makes one spare as good as another: a request takes a spare only of its own class. */
+export interface AmphoraClass {
+  readonly computeFlavor: string;
+  readonly imageTag: string;
+  readonly zone: string;
+  readonly topology: 'SINGLE' | 'ACTIVE_STANDBY';
+}
+
+export interface Amphora {
+  /** UUID version 7. */
+  readonly id: string;
+  readonly loadBalancerId: string | null;
+  readonly status: AmphoraStatus;
+  readonly role: AmphoraRole | null;
+  readonly class: AmphoraClass;
+  /** Name of the compute driver that made it. */
+  readonly computeDriver: string;
+  /** The compute service's id. Null until it is built. */
+  readonly computeId: string | null;
+  /** Which local compute host has it; null where the compute service is not local. */
+  readonly computeHost: string | null;
+  readonly imageId: string | null;
+  readonly lbNetworkIp: string | null;
+  readonly agentPort: number;
+  readonly vrrpIp: string | null;
+  readonly haIp: string | null;
+  readonly vrrpPortId: string | null;
+  readonly facts: AmphoraFacts | null;
+  readonly certExpiresAt: Date | null;
+  /** Revision of its load balancer that it serves; 0: none yet. */
+  readonly appliedRevision: number;
+  /** Why it is in ERROR, or was replaced. */
+  readonly fault: Fault | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date | null;
+}

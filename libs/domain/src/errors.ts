@@ -1,0 +1,130 @@
+/** What a caller can do about a failure; gives the gRPC code. */
+export type ErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'conflict' | 'state' | 'quota' | 'unavailable';
+
+/** A failure that a caller can act on. Anything else that is thrown is a bug and leaves as INTERNAL. */
+export abstract class DomainError extends Error {
+  abstract readonly kind: ErrorKind;
+  /** UPPER_SNAKE_CASE, never renamed: clients compare it. */
+  abstract readonly reason: string;
+  /** Every value that the message mentions. */
+  readonly details: Record<string, string>;
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.details = details;
+  }
+}
+
+/** One thing that is wrong with one field of a request. */
+export interface FieldViolation {
+  /** Path in the request, such as `listener.protocol_port`. */
+  readonly field: string;
+  /** For a person: what it must be. */
+  readonly description: string;
+  /** UPPER_SNAKE_CASE, such as OUT_OF_RANGE. */
+  readonly reason: string;
+}
+
+/** A request with faults, all of which are named at once. */
+export class InvalidRequest extends DomainError {
+  readonly kind = 'invalid';
+  readonly reason: string;
+  readonly violations: readonly FieldViolation[];
+  constructor(violations: readonly FieldViolation[]) {
+    super(
+      violations.map((violation) => `${violation.field}: ${violation.description}`).join('; '),
+      Object.fromEntries(violations.map((violation) => [violation.field, violation.reason])),
+    );
+    this.violations = violations;
+    this.reason = violations.length === 1 && violations[0] ? violations[0].reason : 'INVALID_REQUEST';
+  }
+}
+
+export class NotFound extends DomainError {
+  readonly kind = 'missing';
+  readonly reason: string;
+  /** @param noun such as `load balancer`, in lower case */
+  constructor(noun: string, id: string) {
+    super(`There is no ${noun} ${id}.`, { id });
+    this.reason = `${noun.toUpperCase().replaceAll(' ', '_')}_NOT_FOUND`;
+  }
+}
+
+export class RoleRequired extends DomainError {
+  readonly kind = 'forbidden';
+  readonly reason = 'ROLE_REQUIRED';
+  constructor(action: string, role: string) {
+    super(`${action} needs the role ${role}. Ask the owner of the project for it.`, { action, role });
+  }
+}
+
+export class EtagMismatch extends DomainError {
+  readonly kind = 'conflict';
+  readonly reason = 'ETAG_MISMATCH';
+  constructor(id: string) {
+    super(`${id} has changed since it was read. Get it again, then repeat the change.`, { id });
+  }
+}
+
+export class LoadBalancerBeingDeleted extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'LOAD_BALANCER_BEING_DELETED';
+  constructor(id: string) {
+    super(`Load balancer ${id} is being deleted and takes no more changes.`, { id });
+  }
+}
+
+/** The provider cannot do that yet: nothing is accepted that no data plane would serve. */
+export class UnsupportedByProvider extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'UNSUPPORTED_BY_PROVIDER';
+  constructor(field: string, value: string) {
+    super(
+      `${field} ${value} is not supported by the amphora provider of this deployment. GetCapabilities lists what is.`,
+      {
+        field,
+        value,
+      },
+    );
+  }
+}
+
+export class QuotaExceeded extends DomainError {
+  readonly kind = 'quota';
+  readonly reason = 'QUOTA_EXCEEDED';
+  constructor(projectId: string, resource: string, limit: number) {
+    super(
+      `Project ${projectId} has reached its quota of ${limit} for ${resource}. Delete some, or ask for a higher quota.`,
+      {
+        projectId,
+        resource,
+        limit: String(limit),
+      },
+    );
+  }
+}
+
+/** Something that we depend on does not answer; the same call may succeed later. Drivers derive their own from it. */
+export class Unavailable extends DomainError {
+  readonly kind = 'unavailable';
+  readonly reason: string;
+  /** When to try again, in milliseconds. */
+  readonly retryAfterMs: number;
+  constructor(
+    reason: string,
+    message: string,
+    details: Record<string, string> = {},
+    retryAfterMs = 1000,
+    options?: ErrorOptions,
+  ) {
+    super(message, details, options);
+    this.reason = reason;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Turns anything that was thrown into a fault to keep and show. */
+export function faultOf(error: unknown): { reason: string; message: string } {
+  if (error instanceof DomainError) return { reason: error.reason, message: error.message };
+  return { reason: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
+}

@@ -1,0 +1,91 @@
+/**
+ * One tree of exceptions for all drivers. `unavailable` kinds are retried by the flow engine; any other ends the flow's way
+ * forward. Names of the compute ones: compute driver interface of Octavia 0.5.
+ */
+import { DomainError, type ErrorKind, Unavailable } from '@octavia/domain';
+
+/** The driver, or what is behind it, cannot do that. */
+export class NotImplemented extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'NOT_IMPLEMENTED';
+  constructor(driver: string, what: string) {
+    super(`The ${driver} driver does not support ${what}.`, { driver, what });
+  }
+}
+
+/** Base of everything that a compute driver throws for good, and its catch-all. */
+export class AmphoraComputeError extends DomainError {
+  readonly kind: ErrorKind = 'state';
+  readonly reason: string = 'COMPUTE_ERROR';
+}
+export class AmphoraBuildError extends AmphoraComputeError {
+  override readonly reason = 'AMPHORA_BUILD_FAILED';
+}
+export class DeleteFailed extends AmphoraComputeError {
+  override readonly reason = 'DELETE_FAILED';
+}
+export class InstanceNotFoundError extends AmphoraComputeError {
+  override readonly kind = 'missing';
+  override readonly reason = 'INSTANCE_NOT_FOUND';
+}
+export class NotSuspendedError extends AmphoraComputeError {
+  override readonly reason = 'NOT_SUSPENDED';
+}
+/** The old holder of an address could not be proved dead. Wait, or let an operator confirm it. */
+export class FenceNotConfirmed extends Unavailable {
+  constructor(computeId: string, why: string, options?: ErrorOptions) {
+    super(
+      'FENCE_NOT_CONFIRMED',
+      `Instance ${computeId} may still hold the VIP: ${why}.`,
+      { computeId, why },
+      1000,
+      options,
+    );
+  }
+}
+export class ComputeUnavailable extends Unavailable {
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super('COMPUTE_UNAVAILABLE', message, details, 1000, options);
+  }
+}
+export class NetworkUnavailable extends Unavailable {
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super('NETWORK_UNAVAILABLE', message, details, 1000, options);
+  }
+}
+/** The agent does not answer, or not yet, or its answer cannot be understood. */
+export class AmphoraUnavailable extends Unavailable {
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super('AMPHORA_UNAVAILABLE', message, details, 1000, options);
+  }
+}
+/** The agent checked a configuration and refused it: repeating it is of no use. `message` has HAProxy's words. */
+export class ConfigurationRefused extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'CONFIGURATION_REFUSED';
+}
+/** The agent answered with an error that a repetition will not change. */
+export class AmphoraError extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'AMPHORA_ERROR';
+}
+export class CertificateError extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'CERTIFICATE_ERROR';
+}
+export class VipAddressTaken extends DomainError {
+  readonly kind = 'exists';
+  readonly reason = 'VIP_ADDRESS_TAKEN';
+  constructor(address: string) {
+    super(`The VIP address ${address} is taken. Choose another, or leave it out to get a free one.`, { address });
+  }
+}
+export class NoFreeAddress extends DomainError {
+  readonly kind = 'quota';
+  readonly reason = 'NO_FREE_ADDRESS';
+  constructor(subnetId: string) {
+    super(`Subnet ${subnetId} has no free address for a VIP. Delete load balancers, or name another subnet.`, {
+      subnetId,
+    });
+  }
+}

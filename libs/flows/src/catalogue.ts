@@ -1,0 +1,128 @@
+/**
+ * Which flows exist, in which version, and how to ask for one. The worker has their steps; gateway, health and housekeeping
+ * start them inside their own transactions with `Flows.start` of @octavia/db.
+ */
+import type { Caller, Json, NewFlow } from '@octavia/domain';
+
+/** Who a flow is for: kept with it, with its events and its log lines. */
+export type Requester = Pick<Caller, 'projectId' | 'userId' | 'requestId'>;
+
+/** Lower goes first, over the whole system. Source: design section 3; the order of Octavia's build priorities. */
+export const PRIORITY = { failover: 0, delete: 10, tenant: 20, housekeeping: 30 } as const;
+
+/** Version of each flow's steps and input. Raise it when either changes; keep the old one in the worker for a release. */
+export const FLOW_VERSIONS = {
+  'load_balancer.create': 1,
+  'load_balancer.update': 1,
+  'load_balancer.delete': 1,
+  'load_balancer.failover': 1,
+  'amphora.create': 1,
+  'amphora.delete': 1,
+  'amphora.failover': 1,
+} as const;
+export type FlowName = keyof typeof FLOW_VERSIONS;
+
+/**
+ * Milliseconds until a flow gives up and settles in ERROR. Source: design section 3 for local and noop drivers, 60 s. Drivers that
+ * boot virtual machines need more: `FLOW_DEADLINE` of the worker and gateway sets it.
+ */
+export const DEFAULT_DEADLINE_MS = 60_000;
+
+interface Options {
+  readonly deadlineMs?: number;
+}
+
+/** Gives a load balancer its amphorae, VIP and configuration. */
+export function createLoadBalancer(loadBalancerId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofLoadBalancer('load_balancer.create', loadBalancerId, requester, PRIORITY.tenant, false, {}, options);
+}
+
+/** Pushes the newest desired revision to the amphorae and settles every object up to it. */
+export function updateLoadBalancer(loadBalancerId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofLoadBalancer('load_balancer.update', loadBalancerId, requester, PRIORITY.tenant, false, {}, options);
+}
+
+/** Deletes amphorae, releases the VIP, then the rows. A flow that runs is asked to stop for it. */
+export function deleteLoadBalancer(loadBalancerId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofLoadBalancer('load_balancer.delete', loadBalancerId, requester, PRIORITY.delete, true, {}, options);
+}
+
+/** Replaces every amphora of a load balancer, one by one. A flow that runs is asked to stop for it. */
+export function failoverLoadBalancer(loadBalancerId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofLoadBalancer('load_balancer.failover', loadBalancerId, requester, PRIORITY.failover, true, {}, options);
+}
+
+/** Builds a spare. The amphora's row, BOOTING, is inserted in the same transaction. */
+export function createAmphora(amphoraId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofAmphora('amphora.create', amphoraId, null, requester, PRIORITY.housekeeping, false, options);
+}
+
+/** Deletes an amphora that serves nothing any more: instance, addresses, row. */
+export function deleteAmphora(amphoraId: string, requester: Requester, options: Options = {}): NewFlow {
+  return ofAmphora('amphora.delete', amphoraId, null, requester, PRIORITY.housekeeping, false, options);
+}
+
+/** Replaces one amphora. It takes turns with the flows of its load balancer and asks the one that runs to stop. */
+export function failoverAmphora(
+  amphoraId: string,
+  loadBalancerId: string,
+  requester: Requester,
+  options: Options = {},
+): NewFlow {
+  return ofAmphora('amphora.failover', amphoraId, loadBalancerId, requester, PRIORITY.failover, true, options);
+}
+
+function ofLoadBalancer(
+  name: FlowName,
+  loadBalancerId: string,
+  requester: Requester,
+  priority: number,
+  stopsOthers: boolean,
+  input: Json,
+  options: Options,
+): NewFlow {
+  return {
+    ...common(name, requester, priority, stopsOthers, input, options),
+    turnKey: loadBalancerId,
+    loadBalancerId,
+    amphoraId: null,
+  };
+}
+
+function ofAmphora(
+  name: FlowName,
+  amphoraId: string,
+  loadBalancerId: string | null,
+  requester: Requester,
+  priority: number,
+  stopsOthers: boolean,
+  options: Options,
+): NewFlow {
+  return {
+    ...common(name, requester, priority, stopsOthers, { amphoraId }, options),
+    turnKey: loadBalancerId ?? amphoraId,
+    loadBalancerId,
+    amphoraId,
+  };
+}
+
+function common(
+  name: FlowName,
+  requester: Requester,
+  priority: number,
+  stopsOthers: boolean,
+  input: Json,
+  { deadlineMs = DEFAULT_DEADLINE_MS }: Options,
+) {
+  return {
+    name,
+    version: FLOW_VERSIONS[name],
+    priority,
+    projectId: requester.projectId,
+    author: requester.userId,
+    requestId: requester.requestId,
+    input,
+    deadlineMs,
+    stopsOthers,
+  };
+}
