@@ -5,6 +5,9 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
+// What Node plans to drop concerns us, not whoever reads our standard error.
+process.noDeprecation = true;
+
 const OWN_NODE_FROM = 22;
 const bundle = new URL('../dist/octaviactl.mjs', import.meta.url);
 const ownNode = fileURLToPath(new URL('../../../node_modules/.bin/node', import.meta.url));
