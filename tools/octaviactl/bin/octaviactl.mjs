@@ -21,9 +21,8 @@ if (!existsSync(bundle)) {
     stdio: 'inherit',
     env: { ...process.env, OCTAVIACTL_REEXECUTED: '1' },
   });
-  // Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.
-  process.on('SIGINT', () => {});
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  // A terminal tells both of us, `kill` only this process; being told twice does no harm.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', async () => run());
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 } else {

@@ -1,7 +1,7 @@
 /** Shows how a change gets on: a moving line on a terminal, else one line for each change, on standard error. */
 import type { StatusDetail } from '@octavia/proto';
 import type { Format } from './globals.ts';
-import { takesColour } from './output/colour.ts';
+import { printable } from './output/format.ts';
 import { toWord } from './words.ts';
 
 /** What progress is told about. */
@@ -31,7 +31,7 @@ export function describeProgress({ provisioningStatus, statusDetail }: Progressi
 }
 
 /** Opens the progress of one wait. */
-export async function openProgress(format: Format): Promise<Progress> {
+export function openProgress(format: Format): Progress {
   if (format !== 'json' && process.stderr.isTTY) return spinner();
   let last = '';
   const line = (label: string, text: string) => {
@@ -44,28 +44,38 @@ export async function openProgress(format: Format): Promise<Progress> {
   return { show: (label, state) => line(label, describeProgress(state)), note: line, end: () => {} };
 }
 
-async function spinner(): Promise<Progress> {
-  const { default: ora } = await import('ora');
-  // Without `discardStdin: false` the terminal goes raw, and Ctrl-C would no longer reach us as a signal.
-  const spinning = ora({
-    stream: process.stderr,
-    discardStdin: false,
-    color: takesColour(process.stderr) ? 'cyan' : undefined,
-  });
-  const stop = () => spinning.stop();
-  process.once('exit', stop);
-  spinning.start();
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const FRAME_MS = 100;
+/** Terminals that do not say how wide they are: 0 columns, as under `script` or `docker exec -t`. */
+const DEFAULT_COLUMNS = 80;
+const NARROWEST = 20;
+
+/** One line that is written over and over. It never wraps, or it could not be written over. */
+function spinner(): Progress {
+  let line = '';
+  let frame = 0;
+  const draw = () => {
+    const width = Math.max(NARROWEST, process.stderr.columns || DEFAULT_COLUMNS) - 3; // Frame, space, margin.
+    const fitting = line.length > width ? `${line.slice(0, width - 1)}…` : line;
+    process.stderr.write(`\r\u001b[K${FRAMES[frame % FRAMES.length]} ${fitting}`);
+  };
+  const timer = setInterval(() => {
+    frame += 1;
+    draw();
+  }, FRAME_MS);
+  const clear = () => process.stderr.write('\r\u001b[K');
+  process.once('exit', clear);
   const say = (label: string, text: string) => {
-    const width = Math.max(20, (process.stderr.columns ?? 80) - 4); // The spinner and a margin.
-    const line = `${label}: ${text}`;
-    spinning.text = line.length > width ? `${line.slice(0, width - 1)}…` : line;
+    line = printable(`${label}: ${text}`);
+    draw();
   };
   return {
     show: (label, state) => say(label, describeProgress(state)),
     note: say,
     end: () => {
-      process.removeListener('exit', stop);
-      stop();
+      clearInterval(timer);
+      process.removeListener('exit', clear);
+      clear();
     },
   };
 }

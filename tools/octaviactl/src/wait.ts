@@ -31,7 +31,7 @@ export async function waitFor<T extends Settling>(
   const deadline = Date.now() + waitTimeout;
   const label = `${resource.noun} ${start.name || start.id}`;
   const news = new News(session, resource.loadBalancerId(start));
-  const progress = await openProgress(session.globals.format);
+  const progress = openProgress(session.globals.format);
   let state: T | undefined = start;
   try {
     while (true) {
@@ -131,7 +131,7 @@ class News {
 
   close(): void {
     clearTimeout(this.#reopen);
-    this.#stream?.removeAllListeners('end');
+    this.#stream?.removeAllListeners('status');
     this.#stream?.cancel();
   }
 
@@ -141,7 +141,7 @@ class News {
     stream.on('data', () => this.#tell());
     // Whatever ended it, asking for the object tells what is true; an error is not news by itself.
     stream.on('error', () => {});
-    stream.on('end', () => {
+    stream.on('status', () => {
       this.#tell();
       this.#reopen = setTimeout(() => this.#open(), REOPEN_MS);
     });

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -178,6 +179,17 @@ describe('the entry file', () => {
       expect(bare.out).toBe('web\n');
     });
   }
+
+  it('says what to do when the bundle is not built', () => {
+    const folder = join(world.folder, 'unbuilt/tools/octaviactl/bin');
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(BIN, join(folder, 'octaviactl.mjs'));
+    const { status: code, stderr } = spawnSync(process.execPath, [join(folder, 'octaviactl.mjs'), 'status']);
+    expect([code, String(stderr)]).toEqual([
+      1,
+      'octaviactl is not built yet. Run npm start (or npm run build) first.\n',
+    ]);
+  });
 
   it('shows help with examples for every command', async () => {
     expect(existsSync(BIN)).toBe(true);

@@ -1,5 +1,6 @@
+import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { activeLoadBalancer, childrenOf, detail, World } from './world.ts';
+import { activeLoadBalancer, BIN, childrenOf, detail, World } from './world.ts';
 
 let world: World;
 
@@ -119,5 +120,24 @@ describe('--wait', () => {
     });
     expect(code).toBe(130);
     expect(err).toContain('Interrupted. The change goes on');
+  });
+
+  it('writes one moving line on a terminal, also on one that does not say how wide it is', async () => {
+    // `script` (of every Debian) gives the command a terminal of 0 columns.
+    const line = `'${process.execPath}' '${BIN}' loadbalancer create --name web --wait -c provisioning_status`;
+    const script = spawn('script', ['-qefc', line, '/dev/null'], {
+      env: { PATH: process.env.PATH, TERM: 'xterm', OCTAVIACTL_CONFIG: world.configFile },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let seen = '';
+    script.stdout.on('data', (piece) => {
+      seen += piece;
+      if (seen.includes('⠙')) world.change(createdId(), { provisioningStatus: 'PROVISIONING_STATUS_ACTIVE' });
+    });
+    const code = await new Promise((done) => script.on('close', done));
+    expect(code).toBe(0);
+    expect(seen).toContain('\r\u001b[K⠋ load balancer web: PENDING_CREATE');
+    expect(seen.split('\n')[0]).toMatch(/\r\u001b\[K\+-+\+-+\+\r$/);
+    expect(seen).toContain('\u001b[32mACTIVE\u001b[0m');
   });
 });

@@ -63,7 +63,7 @@ export function json(value: Cell): string {
 }
 
 async function yaml(value: Cell): Promise<string> {
-  const { stringify } = await import('yaml');
+  const { stringify } = await import('./yaml.ts');
   return stringify(value);
 }
 
@@ -92,9 +92,14 @@ function plain(cell: Cell | undefined): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
 const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g;
 
+/** The text without what would drive a terminal; line ends stay. */
+export function printable(text: string): string {
+  return text.replace(CONTROL, '?');
+}
+
 /** Several lines where there are several values, for people. */
 function lines(cell: Cell | undefined): string {
-  return severalLines(cell).replace(CONTROL, '?');
+  return printable(severalLines(cell));
 }
 
 function severalLines(cell: Cell | undefined): string {
