@@ -1,5 +1,5 @@
 /** A controller at the wire, in memory, and the real command line as a child process. */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -77,6 +77,7 @@ export class World {
   /** Replaces the answer to one method; returning undefined leaves the usual one. */
   readonly overrides = new Map<string, Handler>();
   readonly #watchers = new Map<string, Set<ServerWritableStream<WatchLoadBalancerRequest, LoadBalancer>>>();
+  readonly #children = new Set<ChildProcess>();
   #server: Server;
   readonly #pems: Pems;
   port = 0;
@@ -130,6 +131,7 @@ export class World {
   }
 
   stop(): void {
+    for (const child of this.#children) child.kill('SIGKILL'); // Those of a test that ran out of time.
     this.halt();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -165,6 +167,7 @@ export class World {
       env: { PATH: process.env.PATH, OCTAVIACTL_CONFIG: this.configFile, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.#children.add(child);
     let out = '';
     let err = '';
     child.stdout.on('data', (piece) => {
@@ -174,7 +177,12 @@ export class World {
       err += piece;
       options.during?.(err, child);
     });
-    return new Promise((done) => child.on('close', (code) => done({ code, out, err })));
+    return new Promise((done) =>
+      child.on('close', (code) => {
+        this.#children.delete(child);
+        done({ code, out, err });
+      }),
+    );
   }
 
   /** Runs with `-f json` and gives what was printed; fails when the command did. */
