@@ -84,7 +84,8 @@ export class CallRunner {
       })
         .then(
           () => call.end(),
-          (error: unknown) => call.destroy(Object.assign(new Error('call failed'), toStatusOf(error))),
+          // gRPC takes the status of a stream from this event; `destroy` would lose it.
+          (error: unknown) => call.emit('error', Object.assign(new Error('call failed'), toStatusOf(error))),
         )
         .finally(() => this.#streams.delete(controller));
     };

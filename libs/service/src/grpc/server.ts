@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { experimental, Server, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { type Logger, logger } from '../process/logger.ts';
@@ -146,11 +145,20 @@ export class GrpcServer implements Part {
     this.setServing(false);
     this.#calls.endStreams();
     this.#health.endWatches();
-    const limit = AbortSignal.timeout(this.#options.drainMs ?? DEFAULT_DRAIN_MS);
-    const drained = new Promise<'drained'>((resolve) => this.#server.tryShutdown(() => resolve('drained')));
-    const late = limit.aborted ? Promise.resolve() : once(limit, 'abort');
-    if ((await Promise.race([drained, late])) === 'drained') return;
+    const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    if (await isWithin(drained, this.#options.drainMs ?? DEFAULT_DRAIN_MS)) return;
     this.#log.warn('calls did not end in time, their connections are closed');
     this.#server.forceShutdown();
   }
+}
+
+/** Whether the work ends within the time. */
+async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const isDone = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return isDone;
 }
