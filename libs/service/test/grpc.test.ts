@@ -247,7 +247,7 @@ describe('a server that stops', () => {
     const failure = failureOf((await lookup()).getSubnet(request));
     await entered.promise;
     await server.stop();
-    expect(await failure).toMatchObject({ kind: 'unavailable' });
+    expect(await failure).toMatchObject({ kind: 'unavailable', reason: 'SERVICE_STOPPING' });
   });
 });
 

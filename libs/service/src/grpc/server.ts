@@ -30,6 +30,9 @@ export interface GrpcServerOptions {
 const DEFAULT_DRAIN_MS = 5_000;
 const DEFAULT_MESSAGE_BYTES = 4_194_304;
 
+/** How long the last answers may take to leave before connections are cut, in milliseconds. */
+const ABANDON_MS = 200;
+
 /** Silence after which a connection is probed, and how long the answer may take, in milliseconds. */
 const KEEPALIVE_MS = 20_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
@@ -74,7 +77,7 @@ export class GrpcServer implements Part {
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_concurrent_streams': MAX_STREAMS,
       'grpc.max_connection_age_ms': MAX_CONNECTION_AGE_MS,
-      'grpc.enable_channelz': 0,
+      // Channelz stays on: without it grpc-js 1.14 knows no connections that forceShutdown could close.
       interceptors: [admission(this.#options.allowedClients, new RpcMetrics('server'), this.#log)],
     };
   }
@@ -147,7 +150,9 @@ export class GrpcServer implements Part {
     this.#health.endWatches();
     const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     if (await isWithin(drained, this.#options.drainMs ?? DEFAULT_DRAIN_MS)) return;
-    this.#log.warn('calls did not end in time, their connections are closed');
+    this.#log.warn('calls did not end in time, they are abandoned');
+    this.#calls.abandon();
+    if (await isWithin(drained, ABANDON_MS)) return;
     this.#server.forceShutdown();
   }
 }
