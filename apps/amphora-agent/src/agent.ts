@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Arguments } from './arguments.ts';
 import { type AgentConfig, readConfig } from './config.ts';
-import { AgentStartError } from './errors.ts';
+import { AgentStartError, messageOf } from './errors.ts';
 import { FenceBook } from './fence.ts';
 import { readIfThere } from './files.ts';
 import { LoadBalancers } from './haproxy/load-balancers.ts';
@@ -23,7 +23,7 @@ import { infoRoutes } from './routes/info.ts';
 import { loadBalancerRoutes } from './routes/load-balancer.ts';
 import { plugRoutes } from './routes/plug.ts';
 import { unsupportedRoutes } from './routes/unsupported.ts';
-import { openTracing } from './tracing.ts';
+import { noTracing, openTracing } from './tracing.ts';
 
 export interface RunningAgent {
   readonly log: Logger;
@@ -43,7 +43,10 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
   mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
   mkdirSync(config.basePath, { recursive: true, mode: 0o711 });
   const log = openLog(join(dataFolder, 'agent.log'), amphoraId, config.debug ? 'debug' : 'info');
-  const tracing = openTracing(amphoraId, process.env);
+  const tracing = openTracing(amphoraId, process.env).catch((error) => {
+    log.warn({ reason: messageOf(error) }, 'no traces: OpenTelemetry could not be loaded');
+    return noTracing;
+  });
   const book = new ProcessBook(dataFolder, amphoraId);
   const user = haproxyUser(config.haproxyUser);
 

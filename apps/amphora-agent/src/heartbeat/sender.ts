@@ -18,6 +18,10 @@ import {
 } from './message.ts';
 import { readStatistics, type Statistics } from './statistics.ts';
 
+/** HAProxy answers within milliseconds. One that does not is left out of the heartbeat rather than delaying the next one. */
+const MAX_STATISTICS_MS = 500;
+const MIN_STATISTICS_MS = 50;
+
 type Settings = Pick<MutableConfig, 'heartbeatIntervalMs' | 'heartbeatKey' | 'heartbeatTargets'>;
 
 export interface SenderParts {
@@ -137,13 +141,17 @@ export class HeartbeatSender {
     const socket = lb.liveStatsSocket;
     if (socket === null) return null;
     try {
-      const statistics = await readStatistics(socket);
+      const statistics = await readStatistics(socket, this.#patienceMs);
       return { statistics, pools: poolReports(statistics.rows) };
     } catch (error) {
       const context = { 'octavia.load_balancer.id': lb.id, reason: messageOf(error) };
       this.#parts.log.warn(context, 'haproxy gives no statistics; its listeners are left out of the heartbeat');
       return null;
     }
+  }
+
+  get #patienceMs(): number {
+    return Math.min(MAX_STATISTICS_MS, Math.max(MIN_STATISTICS_MS, this.#settings.heartbeatIntervalMs / 2));
   }
 
   #advance(statistics: readonly Statistics[]): Record<string, Totals> {

@@ -1,9 +1,6 @@
 import { askHaproxy } from '../haproxy/cli-socket.ts';
 import { infoField } from '../haproxy/show-proc.ts';
 
-/** HAProxy answers within milliseconds. One that does not is left out of the heartbeat rather than delaying it. */
-const STATISTICS_TIMEOUT_MS = 500;
-
 /** One line of `show stat`, by column name. */
 export type StatRow = Readonly<Record<string, string>>;
 
@@ -13,10 +10,13 @@ export interface Statistics {
   readonly rows: readonly StatRow[];
 }
 
-/** Asks HAProxy for frontends, backends and servers. @throws HaproxySilent, or Error when the answer makes no sense */
-export async function readStatistics(statsSocket: string): Promise<Statistics> {
+/**
+ * Asks HAProxy for frontends, backends and servers.
+ * @throws HaproxySilent, or Error when the answer makes no sense
+ */
+export async function readStatistics(statsSocket: string, timeoutMs: number): Promise<Statistics> {
   // In one question, so that both answers are of the same worker.
-  const answer = await askHaproxy(statsSocket, 'show info;show stat -1 7 -1', STATISTICS_TIMEOUT_MS);
+  const answer = await askHaproxy(statsSocket, 'show info;show stat -1 7 -1', timeoutMs);
   const start = answer.indexOf('# pxname,');
   const worker = Number(infoField(answer, 'Pid'));
   if (start < 0 || !(worker > 0)) throw new Error(`HAProxy gave no statistics on ${statsSocket}`);

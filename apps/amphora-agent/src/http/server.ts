@@ -34,6 +34,7 @@ export class AgentServer {
   readonly #parts: ServerParts;
   readonly #queue = new WorkQueue();
   readonly #server: Server;
+  #isStopping = false;
 
   /** @throws AgentStartError when the certificate or the authority cannot be read */
   constructor(parts: ServerParts) {
@@ -51,6 +52,7 @@ export class AgentServer {
     });
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on('request', (request, response) => void this.#answer(request, response));
+    this.#server.on('error', (error) => parts.log.error({ reason: error.message }, 'the server met an error'));
     this.#server.on('tlsClientError', (error) => parts.log.debug({ reason: error.message }, 'tls handshake failed'));
   }
 
@@ -74,6 +76,7 @@ export class AgentServer {
 
   /** Ends the request under way, refuses others, closes the connections. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await this.#queue.run(async () => {}).catch(() => undefined);
     this.#server.closeAllConnections();
@@ -95,6 +98,7 @@ export class AgentServer {
       const answer = await this.#queue.run(async () => {
         // Nobody waits for the answer any more, and the caller may since have given up its flow.
         if (request.socket.destroyed) return null;
+        if (this.#isStopping) throw new RequestError(503, 'The agent is stopping');
         if (method !== 'GET') this.#admit(headers[FENCE_HEADER]);
         return route.handle({ params, body, step });
       });
