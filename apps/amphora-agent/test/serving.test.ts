@@ -39,7 +39,7 @@ for (const isPlainUser of [false, true]) {
         strict_limits: false,
       });
       const { user } = details.platform;
-      for (const answer of ['one', 'two', 'three']) {
+      for (const answer of ['one', 'two', 'three', 'four', 'five', 'six']) {
         await serve(w, w.text({ answer, user }));
         expect(await get(w.vip, 8080)).toBe(answer);
       }

@@ -244,7 +244,12 @@ export class LoadBalancer {
 
   #setWorkers(master: ProcessIdentity, pids: readonly number[]): void {
     this.#workers = pids.map(readProcess).filter((facts) => facts !== null);
-    this.#record(master);
+    try {
+      this.#record(master);
+    } catch (error) {
+      // They serve already, and are children of the master, which is recorded: no reason to fail.
+      this.#around.log.warn({ reason: messageOf(error) }, 'processes.json could not be written');
+    }
   }
 
   #record(master: ProcessIdentity | null): void {

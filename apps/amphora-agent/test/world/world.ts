@@ -83,6 +83,7 @@ export async function createWorld({
   env = {},
   intervalSeconds = 0.2,
 }: WorldOptions = {}): Promise<World> {
+  const built = agentBundle();
   const [amphoraId, lb, listener, host, vip] = [
     randomUUID(),
     randomUUID(),
@@ -101,7 +102,7 @@ export async function createWorld({
   const clientPem = await authority.issue('controller');
   const heartbeats = await listenForHeartbeats('127.0.0.1', KEY);
   for (const path of [basePath, certs, socketPath]) mkdirSync(path, { recursive: true });
-  copyFileSync(agentBundle(), bundle);
+  copyFileSync(built, bundle);
   const conf = `[haproxy_amphora]
 base_path = ${basePath}
 base_cert_dir = ${basePath}/certs
