@@ -1,1 +1,4 @@
-export {};
+/** The only SQL: schema, migrations, repositories. */
+export { Database, type DatabaseOptions, type Tx } from './core/database.ts';
+export { migrate, schemaVersion } from './core/migrate.ts';
+export type { NotificationHandler, Notifications } from './core/notifications.ts';

@@ -1,0 +1,79 @@
+import { DataSource } from 'typeorm';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Database, migrate } from '../src/index.ts';
+import { type TestDatabase, testDatabase } from '../src/testing/index.ts';
+
+describe('the database of a process', () => {
+  let test: TestDatabase;
+  let db: Database;
+  beforeAll(async () => {
+    test = await testDatabase();
+    db = new Database({ url: test.url, applicationName: 'test' }, []);
+    await db.start();
+  });
+  afterAll(async () => {
+    await db.stop();
+    await test.drop();
+  });
+
+  it('rolls everything back when the work throws', async () => {
+    const work = db.transaction(async (tx) => {
+      await tx.query(`INSERT INTO duty (name) VALUES ('never')`);
+      throw new Error('changed my mind');
+    });
+    await expect(work).rejects.toThrow('changed my mind');
+    expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'never'`)).toEqual([]);
+  });
+
+  it('repeats a transaction that was broken off by a deadlock', async () => {
+    await db.reader.query(`INSERT INTO duty (name) VALUES ('a'), ('b')`);
+    const lockBoth = (first: string, second: string, ready: () => void, other: Promise<void>) =>
+      db.transaction(async (tx) => {
+        await tx.query('SELECT 1 FROM duty WHERE name = $1 FOR UPDATE', [first]);
+        ready();
+        await other;
+        await tx.query('SELECT 1 FROM duty WHERE name = $1 FOR UPDATE', [second]);
+        return first;
+      });
+    const left = Promise.withResolvers<void>();
+    const right = Promise.withResolvers<void>();
+    const both = Promise.all([
+      lockBoth('a', 'b', left.resolve, right.promise),
+      lockBoth('b', 'a', right.resolve, left.promise),
+    ]);
+    expect(await both).toEqual(['a', 'b']);
+  });
+
+  it('survives the loss of its connections, and tells listeners to look for themselves', async () => {
+    const heard: (string | null)[] = [];
+    const gotNull = Promise.withResolvers<void>();
+    const gotWord = Promise.withResolvers<void>();
+    await db.notifications.listen('a_channel', (payload) => {
+      heard.push(payload);
+      (payload === null ? gotNull : gotWord).resolve();
+    });
+    await test.cutConnections();
+    await gotNull.promise;
+    await db.reader.query(`SELECT pg_notify('a_channel', 'hello')`);
+    await gotWord.promise;
+    expect(heard).toEqual([null, 'hello']);
+  });
+
+  it('migrates once, whoever asks', async () => {
+    expect(await Promise.all([migrate(test.url), migrate(test.url)])).toEqual([[], []]);
+  });
+
+  it('refuses a schema that a newer release made', async () => {
+    const source = await new DataSource({ type: 'postgres', url: test.url }).initialize();
+    try {
+      await source.query(`INSERT INTO migration (timestamp, name) VALUES (9999999999999, 'Future9999999999999')`);
+      const late = new Database({ url: test.url, applicationName: 'late' }, []);
+      await expect(late.start()).rejects.toThrow(/newer release \(Future9999999999999\)/);
+      await late.stop();
+      await expect(migrate(test.url)).rejects.toThrow(/newer release/);
+    } finally {
+      await source.query(`DELETE FROM migration WHERE name = 'Future9999999999999'`);
+      await source.destroy();
+    }
+  });
+});
