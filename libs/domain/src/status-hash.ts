@@ -53,8 +53,9 @@ export function statusHashBits({ high, low }: StatusHash): bigint {
 class Mixer {
   high = 0;
   low = 0;
-  sumHigh = 0;
-  sumLow = 0;
+  // Not 0, which is what an unset field of the contract says: an amphora that serves nothing has a hash as well.
+  sumHigh = HIGH | 0;
+  sumLow = LOW | 0;
 
   begin(high: number, low: number): void {
     this.high = high;
