@@ -1,6 +1,7 @@
-import { statusHashBits } from '@octavia/domain';
+import { type StatusReport, statusHashBits } from '@octavia/domain';
 import type { Heartbeat, ReportHeartbeatsRequest } from '@octavia/proto';
 import type { Entry } from './entry.ts';
+import { statusOf } from './opener.ts';
 
 /** Entries of a batch. Source: the contract. */
 export const LARGEST_BATCH = 1000;
@@ -12,24 +13,25 @@ export interface Batch {
   readonly number: bigint;
   readonly entries: readonly Entry[];
   /** Those whose whole status goes along. */
-  readonly withStatus: ReadonlySet<Entry>;
+  readonly statuses: ReadonlyMap<Entry, StatusReport>;
 }
 
 /** Takes the oldest entries out of `pending`, as many as fit. At least one, where there is one. */
 export function takeBatch(number: bigint, pending: Map<string, Entry>, needsStatus: (entry: Entry) => boolean): Batch {
   const entries: Entry[] = [];
-  const withStatus = new Set<Entry>();
+  const statuses = new Map<Entry, StatusReport>();
   let bytes = 0;
   for (const [id, entry] of pending) {
     if (entries.length === LARGEST_BATCH) break;
     const hasStatus = needsStatus(entry);
-    if (hasStatus) bytes += entry.bytes;
+    if (hasStatus) bytes += entry.body.length;
     if (bytes > LARGEST_BATCH_BYTES && entries.length > 0) break;
-    if (hasStatus) withStatus.add(entry);
+    const status = hasStatus ? statusOf(entry.body) : undefined;
+    if (status) statuses.set(entry, status);
     entries.push(entry);
     pending.delete(id);
   }
-  return { number, entries, withStatus };
+  return { number, entries, statuses };
 }
 
 /**
@@ -37,18 +39,18 @@ export function takeBatch(number: bigint, pending: Map<string, Entry>, needsStat
  * an old one sent again would make an amphora look younger than it is.
  */
 export function requestOf(senderId: string, batch: Batch, nowMs: number): ReportHeartbeatsRequest {
-  const heartbeats = batch.entries.map((entry) => heartbeatOf(entry, batch.withStatus.has(entry), nowMs));
+  const heartbeats = batch.entries.map((entry) => heartbeatOf(entry, batch.statuses.get(entry), nowMs));
   return { senderId, number: batch.number, heartbeats };
 }
 
-function heartbeatOf(entry: Entry, hasStatus: boolean, nowMs: number): Heartbeat {
+function heartbeatOf(entry: Entry, status: StatusReport | undefined, nowMs: number): Heartbeat {
   return {
     amphoraId: entry.amphoraId,
     ageMs: Math.min(Math.max(0, Math.round(nowMs - entry.receivedAtMs)), 0xffff_ffff),
     seq: BigInt(entry.seq),
     boot: entry.boot,
     statusHash: statusHashBits(entry.hash),
-    status: hasStatus ? (entry.status as Heartbeat['status']) : undefined,
+    status: status as Heartbeat['status'],
     counters: entry.counters.map((counters) => ({
       listenerId: counters.listenerId,
       absolute: counters.isTotal,

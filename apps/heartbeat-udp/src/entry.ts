@@ -1,11 +1,6 @@
 /** What waits to be told about one amphora: its datagrams since the last batch, made into one. */
-import {
-  type HeartbeatMessage,
-  type ListenerCounters,
-  type StatusHash,
-  type StatusReport,
-  statusHash,
-} from '@octavia/domain';
+import type { ListenerCounters, StatusHash } from '@octavia/domain';
+import type { Opened } from './opener.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -21,36 +16,33 @@ export interface Entry {
   receivedAtMs: number;
   seq: number;
   boot: string;
-  status: StatusReport;
   hash: StatusHash;
-  /** Bytes of the newest body: what the entry costs in memory and in a batch, roughly. */
-  bytes: number;
+  /** Newest JSON text, to read the status part from: shorter than the objects that it makes, and most are never wanted. */
+  body: Buffer;
   counters: EntryCounters[];
   datagrams: number;
   /** All of it may be a replay, or a sender without a boot id that has started again: its owner decides. */
   isSuspect: boolean;
 }
 
-export function entryOf(
-  message: HeartbeatMessage,
-  shard: number,
-  bytes: number,
-  nowMs: number,
-  isSuspect: boolean,
-): Entry {
+export function entryOf(heartbeat: Opened, shard: number, nowMs: number, isSuspect: boolean): Entry {
   return {
-    amphoraId: message.amphoraId,
+    amphoraId: heartbeat.amphoraId,
     shard,
     receivedAtMs: nowMs,
-    seq: message.seq,
-    boot: message.boot,
-    status: message.status,
-    hash: statusHash(message.status),
-    bytes,
-    counters: message.counters.map((one) => ({ ...one, isTotal: message.hasTotals })),
+    seq: heartbeat.seq,
+    boot: heartbeat.boot,
+    hash: heartbeat.hash,
+    body: Buffer.from(heartbeat.body),
+    counters: heartbeat.counters.map((one) => entryCounters(one, heartbeat.hasTotals)),
     datagrams: 1,
     isSuspect,
   };
+}
+
+function entryCounters(counters: ListenerCounters, isTotal: boolean): EntryCounters {
+  const { listenerId, bytesIn, bytesOut, totalConnections, requestErrors, activeConnections } = counters;
+  return { listenerId, isTotal, bytesIn, bytesOut, totalConnections, requestErrors, activeConnections };
 }
 
 /** Adds to `newer` what only `older` of the same amphora says: differences are summed, totals are the newest. */

@@ -17,6 +17,6 @@ export class Intake {
   /** Never throws for what is in a datagram. */
   receive(datagram: Buffer): void {
     const message = this.#opener.open(datagram);
-    this.#counts.add(typeof message === 'string' ? message : this.#router.add(message, this.#opener.bodyBytes));
+    this.#counts.add(typeof message === 'string' ? message : this.#router.add(message));
   }
 }

@@ -1,11 +1,18 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { type HeartbeatMessage, readHeartbeat } from '@octavia/domain';
+import { type HeartbeatMessage, readHeartbeat, type StatusReport, statusHash } from '@octavia/domain';
 import { Inflater } from './inflater.ts';
 import type { Outcome } from './outcomes.ts';
+import { type Scan, Scanner } from './scanner.ts';
 import { HEX_TRAILER, RAW_TRAILER, Signature } from './signature.ts';
 
 /** Why a datagram is dropped. */
 export type Refusal = Exclude<Outcome, 'accepted' | 'replayed' | 'backlog_full'>;
+
+/** A heartbeat that was opened. */
+export interface Opened extends Scan {
+  /** The JSON text, which the status part can be read from. Valid until the next datagram is opened: copy it to keep it. */
+  readonly body: Buffer;
+}
 
 /** Bodies above this many bytes are scanned for their depth: no honest one is nested beyond 5, or as long. */
 const SCANNED_ABOVE = 65_536;
@@ -18,8 +25,7 @@ const DEEPEST = 32;
 export class Opener {
   readonly #signatures: readonly Signature[];
   readonly #inflater: Inflater;
-  /** Bytes of the body that was opened last. */
-  bodyBytes = 0;
+  readonly #scanner = new Scanner();
 
   /** @param keys those that are accepted, the usual one first; two while one replaces the other */
   constructor(keys: readonly string[], inflater = new Inflater()) {
@@ -29,14 +35,16 @@ export class Opener {
     this.#inflater = inflater;
   }
 
-  open(datagram: Buffer): HeartbeatMessage | Refusal {
+  open(datagram: Buffer): Opened | Refusal {
     if (datagram.length < RAW_TRAILER) return 'too_short';
     const length = this.#signedLength(datagram);
     if (length < 0) return 'bad_hmac';
     const body = this.#inflater.inflate(datagram.subarray(0, length));
     if (typeof body === 'string') return body;
-    this.bodyBytes = body.length;
-    return parse(body);
+    const scan = isAscii(body) ? this.#scanner.scan(body) : null;
+    if (scan) return opened(scan, body);
+    const message = parse(body);
+    return typeof message === 'string' ? message : opened({ ...message, hash: statusHash(message.status) }, body);
   }
 
   /** Bytes before a good trailer, or -1. The hexadecimal form first: all current amphorae send it. */
@@ -49,6 +57,16 @@ export class Opener {
     }
     return -1;
   }
+}
+
+/** Of a body that was opened before. */
+export function statusOf(body: Buffer): StatusReport | undefined {
+  const message = parse(body);
+  return typeof message === 'string' ? undefined : message.status;
+}
+
+function opened({ amphoraId, seq, boot, hasTotals, counters, hash }: Scan, body: Buffer): Opened {
+  return { amphoraId, seq, boot, hasTotals, counters, hash, body };
 }
 
 function parse(body: Buffer): HeartbeatMessage | Refusal {

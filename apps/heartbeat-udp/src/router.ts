@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { type HeartbeatMessage, SHARD_COUNT, shardOf } from '@octavia/domain';
+import { SHARD_COUNT, shardOf } from '@octavia/domain';
 import type { ShardMap } from '@octavia/proto';
 import { type Entry, entryOf, merge } from './entry.ts';
 import { Lane, type LaneEvents, type LaneTimes, type Report } from './lane.ts';
+import type { Opened } from './opener.ts';
 import type { OutcomeCounts } from './outcomes.ts';
 import { RecentMap } from './recent-map.ts';
 
@@ -87,8 +88,8 @@ export class Router implements LaneEvents {
    * Takes up one datagram. A sender with a boot id never repeats its counter; one without may also have started again, which only
    * the owner can tell from a replay.
    */
-  add(message: HeartbeatMessage, bytes: number): 'accepted' | 'replayed' {
-    const { amphoraId, boot, seq } = message;
+  add(heartbeat: Opened): 'accepted' | 'replayed' {
+    const { amphoraId, boot, seq } = heartbeat;
     const known = this.#known.get(amphoraId);
     const isSuspect = known !== undefined && known.boot === boot && seq <= known.seq;
     if (isSuspect && boot !== '') return 'replayed';
@@ -98,11 +99,11 @@ export class Router implements LaneEvents {
     const waiting = pending.get(amphoraId);
     if (waiting && waiting.boot === boot && seq <= waiting.seq) return 'replayed';
 
-    const entry = entryOf(message, shard, bytes, this.#times.nowMs(), isSuspect);
+    const entry = entryOf(heartbeat, shard, this.#times.nowMs(), isSuspect);
     if (waiting) {
       // What is newer than all we know shows that the suspect before it was a replay: its counters must not count.
       if (!waiting.isSuspect || isSuspect) merge(waiting, entry);
-      this.#waitingBytes -= waiting.bytes;
+      this.#waitingBytes -= waiting.body.length;
       this.#waitingEntries -= 1;
     }
     this.#put(pending, entry);
@@ -140,7 +141,7 @@ export class Router implements LaneEvents {
 
   onSending(entries: readonly Entry[]): void {
     this.#waitingEntries -= entries.length;
-    for (const entry of entries) this.#waitingBytes -= entry.bytes;
+    for (const entry of entries) this.#waitingBytes -= entry.body.length;
   }
 
   needsStatus(entry: Entry, lane: Lane): boolean {
@@ -227,7 +228,7 @@ export class Router implements LaneEvents {
   #put(pending: Map<string, Entry>, entry: Entry): void {
     pending.set(entry.amphoraId, entry);
     this.#waitingEntries += 1;
-    this.#waitingBytes += entry.bytes;
+    this.#waitingBytes += entry.body.length;
     const { waitingEntries, waitingBytes } = this.#limits;
     for (const oldest of pending.values()) {
       if (this.#waitingEntries <= waitingEntries && this.#waitingBytes <= waitingBytes) return;

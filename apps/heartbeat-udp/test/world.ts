@@ -1,6 +1,6 @@
 /** A router between tests and stand-in owners that keep what they are sent. */
 import { setTimeout } from 'node:timers/promises';
-import { readHeartbeat } from '@octavia/domain';
+import { readHeartbeat, statusHash } from '@octavia/domain';
 import type { ReportHeartbeatsRequest, ReportHeartbeatsResponse, ShardMap } from '@octavia/proto';
 import { OutcomeCounts } from '../src/outcomes.ts';
 import { DEFAULT_LIMITS, Router, type RouterLimits } from '../src/router.ts';
@@ -41,10 +41,11 @@ export class World {
     return this.requestsTo(owner).flatMap((request) => request.heartbeats);
   }
 
-  say(body: object, bytes = 400): 'accepted' | 'replayed' {
+  say(body: object, bytes = 0): 'accepted' | 'replayed' {
     const message = readHeartbeat(body);
     if (typeof message === 'string') throw new Error(message);
-    return this.router.add(message, bytes);
+    const text = Buffer.from(JSON.stringify(body).padEnd(bytes));
+    return this.router.add({ ...message, hash: statusHash(message.status), body: text });
   }
 
   own(...owners: string[]): void {
