@@ -4,3 +4,4 @@ export { Database, type DatabaseOptions, type Tx } from './core/database.ts';
 export { migrate, schemaVersion } from './core/migrate.ts';
 export type { NotificationHandler, Notifications } from './core/notifications.ts';
 export * from './flow/index.ts';
+export * from './intent/index.ts';
