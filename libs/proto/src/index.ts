@@ -1,4 +1,5 @@
 /** The contract as code: messages and service definitions generated from `proto/`. */
+export * from './descriptor.ts';
 export * from './generated/google/protobuf/any.ts';
 export * from './generated/google/rpc/error_details.ts';
 export { Status as RpcStatus } from './generated/google/rpc/status.ts';

@@ -1,1 +1,8 @@
-export {};
+export * from './agent-config.ts';
+export { CAPABILITIES, type Capabilities, POOL_PROTOCOLS_OF_LISTENER } from './capabilities.ts';
+export { expectedCodes } from './expected-codes.ts';
+export { AmphoraFactsInvalid } from './facts.ts';
+export { type Peer, type Rendering, renderHaproxy, type TargetAmphora } from './haproxy.ts';
+export { DEFAULT_HAPROXY_OPTIONS, type HaproxyOptions } from './options.ts';
+export { peerName } from './peer-name.ts';
+export type { Problem } from './plan.ts';

@@ -176,7 +176,10 @@ export interface Listener {
     | undefined;
   /** At most 64, of 1 to 255 characters each. An update replaces them all. */
   tags: string[];
-  /** Required. Cannot be changed. HTTP and TCP; others fail with UNSUPPORTED_BY_PROVIDER (see GetCapabilities). */
+  /**
+   * Required. Cannot be changed. HTTP, TCP and HTTPS (passed through as it is); others fail with UNSUPPORTED_BY_PROVIDER
+   * (see GetCapabilities).
+   */
   protocol: Protocol;
   /**
    * Required, 1 to 65535. Cannot be changed. Fails with ALREADY_EXISTS (LISTENER_PORT_TAKEN) when another listener of the

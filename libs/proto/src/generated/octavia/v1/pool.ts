@@ -209,7 +209,7 @@ export interface Pool {
     | undefined;
   /** At most 64, of 1 to 255 characters each. An update replaces them all. */
   tags: string[];
-  /** Required. Cannot be changed. HTTP, TCP, PROXY and PROXYV2; others fail with UNSUPPORTED_BY_PROVIDER. */
+  /** Required. Cannot be changed. HTTP, TCP, HTTPS, PROXY and PROXYV2; others fail with UNSUPPORTED_BY_PROVIDER. */
   protocol: Protocol;
   /** Required. */
   lbAlgorithm: LbAlgorithm;

@@ -1,0 +1,1 @@
+export { AMPHORA_CHANNEL, Amphorae, type AmphoraFilter, type AmphoraPatch, type NewAmphora } from './amphorae.ts';

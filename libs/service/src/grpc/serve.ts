@@ -1,0 +1,184 @@
+import { once } from 'node:events';
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type Metadata,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status,
+} from '@grpc/grpc-js';
+import { type Caller, DomainError, Unavailable } from '@octavia/domain';
+import { context, propagation, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
+import type { Logger } from '../process/logger.ts';
+import { ATTR } from '../telemetry/names.ts';
+import { recordFailure, tracer } from '../telemetry/spans.ts';
+import { clientName } from './admission.ts';
+import { callerOf } from './caller.ts';
+import { splitPath } from './definition.ts';
+import type { Body, CallContext } from './handlers.ts';
+import { toStatus } from './status.ts';
+
+type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+/** Codes by which the fault is ours or of what we depend on: a person may want to know. */
+const WARNED = new Set([status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, status.DATA_LOSS]);
+
+/** The client has gone, or its deadline has passed: nobody waits for the answer. */
+export class CallEnded extends DomainError {
+  readonly kind = 'unavailable';
+  readonly reason: string;
+  constructor(reason: 'CALL_CANCELLED' | 'DEADLINE_EXCEEDED') {
+    super('The client waits no longer for the answer.');
+    this.reason = reason;
+  }
+}
+
+/** This process is on its way out; another one takes the call. */
+export class ServiceStopping extends Unavailable {
+  constructor() {
+    super('SERVICE_STOPPING', 'This service is stopping. Call again.', {}, 200);
+  }
+}
+
+const getter = {
+  keys: (metadata: Metadata) => Object.keys(metadata.getMap()),
+  get: (metadata: Metadata, key: string) => metadata.get(key).map(String),
+};
+
+/** Runs bodies of handlers: everything that they throw ends up in a status, and nowhere else. */
+export class CallRunner {
+  readonly #log: Logger;
+  readonly #streams = new Set<AbortController>();
+  #isStopping = false;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Ends the streams, whose handlers see it by their signal; calls with one reply go on. */
+  endStreams(): void {
+    this.#isStopping = true;
+    for (const controller of this.#streams) controller.abort(new ServiceStopping());
+  }
+
+  unary(body: Body & { kind: 'unary' }): handleUnaryCall<unknown, unknown> {
+    return (call, callback) => {
+      const controller = abortOnEnd(call);
+      this.#run(call, controller.signal, (context) => body.run(call.request, context)).then(
+        (reply) => callback(null, reply),
+        (error: unknown) => callback(toStatusOf(error)),
+      );
+    };
+  }
+
+  serverStream(body: Body & { kind: 'serverStream' }): handleServerStreamingCall<unknown, unknown> {
+    return (call) => {
+      const controller = abortOnEnd(call);
+      this.#streams.add(controller);
+      if (this.#isStopping) controller.abort(new ServiceStopping());
+      const send = (reply: unknown) => sendOne(call, reply, controller.signal);
+      this.#run(call, controller.signal, async (context) => {
+        await body.run(call.request, { ...context, send });
+        // A handler may just return when it is told to stop: the client still learns why.
+        if (controller.signal.reason instanceof ServiceStopping) throw controller.signal.reason;
+      })
+        .then(
+          () => call.end(),
+          (error: unknown) => call.destroy(Object.assign(new Error('call failed'), toStatusOf(error))),
+        )
+        .finally(() => this.#streams.delete(controller));
+    };
+  }
+
+  async #run<T>(call: AnyCall, signal: AbortSignal, body: (context: CallContext) => Promise<T> | T): Promise<T> {
+    const { full, service } = splitPath(call.getPath());
+    const attributes = { [ATTR.RPC_SYSTEM]: 'grpc', [ATTR.RPC_SERVICE]: service, [ATTR.RPC_METHOD]: full };
+    const parent = propagation.extract(ROOT_CONTEXT, call.metadata, getter);
+    const span = tracer().startSpan(full, { kind: SpanKind.SERVER, attributes }, parent);
+    return await context.with(trace.setSpan(parent, span), async () => {
+      const startedAt = performance.now();
+      let caller: Caller | undefined;
+      try {
+        caller = callerOf(clientName(call), call.metadata);
+        span.setAttributes({ [ATTR.REQUEST_ID]: caller.requestId, [ATTR.CLIENT]: caller.client });
+        if (caller.projectId) span.setAttribute(ATTR.PROJECT_ID, caller.projectId);
+        signal.throwIfAborted();
+        const remainingMs = Number(call.getDeadline()) - Date.now();
+        const reply = await body({ caller, signal, remainingMs, metadata: call.metadata });
+        span.setAttribute(ATTR.RPC_STATUS, 'OK');
+        this.#log.debug(fields(full, startedAt, caller), 'call ended');
+        return reply;
+      } catch (error) {
+        const sent = toStatus(error);
+        span.setAttribute(ATTR.RPC_STATUS, status[sent.code]);
+        recordFailure(span, error);
+        this.#logFailure(error, sent.code, fields(full, startedAt, caller));
+        // Made here, where the span is active: an unknown error quotes its trace.
+        throw new Answered(sent);
+      } finally {
+        span.end();
+      }
+    });
+  }
+
+  /** The one place where a failed call is logged. Who left by himself is not a failure of ours. */
+  #logFailure(error: unknown, code: status, fields: object): void {
+    if (!(error instanceof DomainError)) {
+      this.#log.error({ ...fields, [ATTR.RPC_STATUS]: status[code], err: error }, 'call failed by a bug');
+      return;
+    }
+    const described = {
+      ...fields,
+      [ATTR.RPC_STATUS]: status[code],
+      [ATTR.REASON]: error.reason,
+      detail: error.message,
+    };
+    if (error instanceof CallEnded || error instanceof ServiceStopping) this.#log.debug(described, 'call abandoned');
+    else if (WARNED.has(code)) this.#log.warn(described, 'call failed');
+    else this.#log.info(described, 'call refused');
+  }
+}
+
+/** A failure that has become a status and is logged already. */
+class Answered extends Error {
+  readonly sent: ReturnType<typeof toStatus>;
+  constructor(sent: ReturnType<typeof toStatus>) {
+    super(sent.details);
+    this.sent = sent;
+  }
+}
+
+function toStatusOf(error: unknown): ReturnType<typeof toStatus> {
+  return error instanceof Answered ? error.sent : toStatus(error);
+}
+
+function fields(method: string, startedAt: number, caller: Caller | undefined): object {
+  return {
+    [ATTR.RPC_METHOD]: method,
+    [ATTR.REQUEST_ID]: caller?.requestId,
+    [ATTR.CLIENT]: caller?.client,
+    [ATTR.PROJECT_ID]: caller?.projectId || undefined,
+    durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+  };
+}
+
+function abortOnEnd(call: AnyCall): AbortController {
+  const controller = new AbortController();
+  const isLate = () => Number(call.getDeadline()) <= Date.now();
+  const end = () => controller.abort(new CallEnded(isLate() ? 'DEADLINE_EXCEEDED' : 'CALL_CANCELLED'));
+  call.on('cancelled', end);
+  // A stream emits `error` when its client breaks off; unheard it would end the process.
+  call.on('error', end);
+  if (call.cancelled) end();
+  return controller;
+}
+
+async function sendOne(
+  call: ServerWritableStream<unknown, unknown>,
+  reply: unknown,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  if (call.write(reply)) return;
+  await once(call, 'drain', { signal }).catch(() => signal.throwIfAborted());
+}

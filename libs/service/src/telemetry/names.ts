@@ -1,0 +1,67 @@
+/** Names of attributes on spans and logs. OpenTelemetry's where they exist; ours begin with `octavia.`. */
+export const ATTR = {
+  LOAD_BALANCER_ID: 'octavia.load_balancer.id',
+  LISTENER_ID: 'octavia.listener.id',
+  POOL_ID: 'octavia.pool.id',
+  MEMBER_ID: 'octavia.member.id',
+  HEALTH_MONITOR_ID: 'octavia.health_monitor.id',
+  AMPHORA_ID: 'octavia.amphora.id',
+  AMPHORA_STATUS: 'octavia.amphora.status',
+  FLOW_ID: 'octavia.flow.id',
+  FLOW_NAME: 'octavia.flow.name',
+  FLOW_STATE: 'octavia.flow.state',
+  FLOW_ATTEMPT: 'octavia.flow.attempt',
+  FLOW_EPOCH: 'octavia.flow.epoch',
+  STEP_NAME: 'octavia.step.name',
+  /** Number of a load balancer's revision. */
+  REVISION: 'octavia.revision',
+  DRIVER_KIND: 'octavia.driver.kind',
+  DRIVER_NAME: 'octavia.driver.name',
+  DRIVER_METHOD: 'octavia.driver.method',
+  HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
+  SHARD: 'octavia.shard',
+  HOST_ID: 'octavia.host.id',
+  PROJECT_ID: 'octavia.project.id',
+  USER_ID: 'octavia.user.id',
+  REQUEST_ID: 'octavia.request.id',
+  /** Common name of the client's certificate. */
+  CLIENT: 'octavia.client',
+  /** Stable reason of a failure, such as ETAG_MISMATCH. */
+  REASON: 'octavia.reason',
+  INSTALLATION_ID: 'octavia.installation.id',
+  ERROR_TYPE: 'error.type',
+  RPC_SYSTEM: 'rpc.system.name',
+  RPC_SERVICE: 'rpc.service',
+  RPC_METHOD: 'rpc.method',
+  RPC_STATUS: 'rpc.response.status_code',
+  SERVER_ADDRESS: 'server.address',
+  SERVER_PORT: 'server.port',
+} as const;
+
+/** Names of metrics. Units are in the comment, and in the instrument. */
+export const METRIC = {
+  /** Histogram, s. */
+  RPC_SERVER_DURATION: 'rpc.server.call.duration',
+  /** Histogram, s. */
+  RPC_CLIENT_DURATION: 'rpc.client.call.duration',
+  /** Histogram, s. From the request to the settled status. */
+  FLOW_DURATION: 'octavia.flow.duration',
+  /** Histogram, s. From its time to its start. */
+  FLOW_WAIT: 'octavia.flow.wait',
+  /** Histogram, s. */
+  STEP_DURATION: 'octavia.step.duration',
+  /** Gauge, {flow}, by state. */
+  FLOW_COUNT: 'octavia.flow.count',
+  /** Histogram, s. */
+  DRIVER_CALL_DURATION: 'octavia.driver.call.duration',
+  /** Counter, {packet}, by outcome. */
+  HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
+  /** Counter, {batch}. */
+  HEARTBEAT_BATCHES: 'octavia.heartbeat.batches',
+  /** Gauge, {amphora}, by status. */
+  AMPHORA_COUNT: 'octavia.amphora.count',
+  /** Gauge, {amphora}. */
+  SPARE_COUNT: 'octavia.spare.count',
+  /** Counter, {failover}. */
+  FAILOVERS: 'octavia.failover.started',
+} as const;
