@@ -3,6 +3,7 @@ export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools 
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
 export { Idempotency, type IdempotentRequest } from './idempotency.ts';
 export { assertEtag, LoadBalancers, type Scope } from './load-balancers.ts';
+export { lastHeartbeats, type Overview, overview } from './overview.ts';
 export { afterOf, type Filters, pageToken } from './page-token.ts';
 export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';
