@@ -50,9 +50,10 @@ describe('a tenant', () => {
         healthMonitors.deleteHealthMonitor({ ...nothing, id: monitor.id }, other),
       ],
     };
-    for (const [reason, failures] of Object.entries(calls)) {
-      for (const call of failures) expect(await failure(call)).toMatchObject({ kind: 'missing', reason });
-    }
+    const failures = Object.entries(calls).flatMap(([reason, list]) =>
+      list.map(async (call) => expect(await failure(call)).toMatchObject({ kind: 'missing', reason })),
+    );
+    await Promise.all(failures);
     const lists = await Promise.all([
       loadBalancers.listLoadBalancers(page, other).then((reply) => reply.loadBalancers),
       listeners.listListeners({ ...page, loadBalancerId: lb.id }, other).then((reply) => reply.listeners),
@@ -78,8 +79,8 @@ describe('a tenant', () => {
       world.loadBalancers.listLoadBalancers(page, stranger),
       world.system.getCapabilities({}, stranger),
     ];
-    for (const call of forbidden) {
-      expect(await failure(call)).toMatchObject({ kind: 'forbidden', reason: 'ROLE_REQUIRED' });
+    for (const failed of await Promise.all(forbidden.map(failure))) {
+      expect(failed).toMatchObject({ kind: 'forbidden', reason: 'ROLE_REQUIRED' });
     }
   });
 
