@@ -1,6 +1,16 @@
+export { type LoopbackPlan, loopbackPlan } from './addresses.ts';
 export * from './amphora/amphora-driver.ts';
+export * from './amphora/noop/noop-amphora.ts';
 export type * from './call-context.ts';
 export * from './certificates/certificates-driver.ts';
 export * from './compute/compute-driver.ts';
+export { localAgentConfig } from './compute/local/agent-config.ts';
+export * from './compute/local/local-compute.ts';
+export type { LocalComputeOptions } from './compute/local/options.ts';
+export * from './compute/noop/noop-compute.ts';
 export * from './errors.ts';
+export * from './network/local/local-network.ts';
 export * from './network/network-driver.ts';
+export * from './network/noop/noop-network.ts';
+export { type NoopCall, type NoopControl, type NoopOutcome, SimulatedCrash } from './noop/noop-control.ts';
+export type { NoopOptions } from './noop/noop-world.ts';
