@@ -115,6 +115,19 @@ export class VipAddressTaken extends DomainError {
     super(`The VIP address ${address} is taken. Choose another, or leave it out to get a free one.`, { address });
   }
 }
+/** The address is not of those that VIPs of the subnet may have. */
+export class VipAddressOutside extends DomainError {
+  readonly kind = 'invalid';
+  readonly reason = 'VIP_ADDRESS_OUTSIDE_RANGE';
+  constructor(address: string, subnetId: string, first: string, last: string) {
+    super(`The VIP address ${address} is not of subnet ${subnetId}: choose one of ${first} to ${last}, or none.`, {
+      address,
+      subnetId,
+      first,
+      last,
+    });
+  }
+}
 export class NoFreeAddress extends DomainError {
   readonly kind = 'quota';
   readonly reason = 'NO_FREE_ADDRESS';

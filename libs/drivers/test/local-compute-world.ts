@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { loopbackPlan } from '../src/addresses.ts';
 import { LocalComputeDriver } from '../src/compute/local/local-compute.ts';
 import { type LocalComputeOptions, layoutOf, pathsOf } from '../src/compute/local/options.ts';
-import { loopbackPlan } from '../src/addresses.ts';
 import { readProcess } from '../src/compute/local/process-table.ts';
 import { until } from './until.ts';
 

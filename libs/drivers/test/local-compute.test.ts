@@ -149,7 +149,11 @@ describe('a build that crashed half-way', () => {
 });
 
 /** Does the last thing that a build does, and waits until the process of it is gone. */
-async function spawnLate(agentBundlePath: string, amphoraId: string, paths: Awaited<ReturnType<typeof built>>['paths'] extends (id: string) => infer P ? P : never) {
+async function spawnLate(
+  agentBundlePath: string,
+  amphoraId: string,
+  paths: Awaited<ReturnType<typeof built>>['paths'] extends (id: string) => infer P ? P : never,
+) {
   const marker = `late-${randomUUID()}`;
   await spawnAgent({
     nodePath: process.execPath,
@@ -170,12 +174,15 @@ async function spawnLate(agentBundlePath: string, amphoraId: string, paths: Awai
 }
 
 describe('a fence', () => {
-  it.each([true, false])('kills the whole tree, which ignores SIGTERM and left the session (cgroups: %s)', async (usesCgroups) => {
-    const { driver, computeId, alive } = await built({ usesCgroups });
-    expect(await alive(computeId)).toHaveLength(3);
-    await driver.fence(computeId);
-    expect(await alive(computeId)).toEqual([]);
-  });
+  it.each([true, false])(
+    'kills the whole tree, which ignores SIGTERM and left the session (cgroups: %s)',
+    async (usesCgroups) => {
+      const { driver, computeId, alive } = await built({ usesCgroups });
+      expect(await alive(computeId)).toHaveLength(3);
+      await driver.fence(computeId);
+      expect(await alive(computeId)).toEqual([]);
+    },
+  );
 
   it('kills what an agent left that is long dead', async () => {
     const { driver, computeId, alive, agentPid } = await built({ usesCgroups: false });

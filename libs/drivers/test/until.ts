@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Waits until the condition gives a value, and returns it. @throws after `deadlineMs` */
-export async function until<T>(what: string, condition: () => Promise<T | null | false> | T | null | false, deadlineMs = 10_000) {
+export async function until<T>(
+  what: string,
+  condition: () => Promise<T | null | false> | T | null | false,
+  deadlineMs = 10_000,
+) {
   const end = performance.now() + deadlineMs;
   for (;;) {
     const value = await condition();

@@ -114,7 +114,9 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
       it('counts bytes, not characters', async () => {
         const { driver } = await open();
         const configDriveFiles = { '/f': 'é'.repeat(MAX_CONFIG_DRIVE_FILE_BYTES / 2 + 1) };
-        await expect(driver.build({ amphoraId: randomUUID(), configDriveFiles })).rejects.toBeInstanceOf(AmphoraBuildError);
+        await expect(driver.build({ amphoraId: randomUUID(), configDriveFiles })).rejects.toBeInstanceOf(
+          AmphoraBuildError,
+        );
       });
 
       it.each(['relative', '/../outside', '/a/../../b', '/folder/'])('refuses the file path %s', async (path) => {
@@ -228,7 +230,10 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
         const { driver, computeId, restart } = await built();
         const at = (epoch: number) => ({ fence: { flowId: 'flow-1', epoch } });
         await driver.get({ computeId }, at(2));
-        await expect(driver.delete(computeId, at(1))).rejects.toMatchObject({ reason: 'STALE_FENCE', kind: 'conflict' });
+        await expect(driver.delete(computeId, at(1))).rejects.toMatchObject({
+          reason: 'STALE_FENCE',
+          kind: 'conflict',
+        });
         await expect(driver.build({ amphoraId: randomUUID() }, at(1))).rejects.toBeInstanceOf(StaleFence);
         await expect(restart().fence(computeId, at(1))).rejects.toBeInstanceOf(StaleFence);
         expect(await driver.status(computeId, at(2))).toBe('UP');

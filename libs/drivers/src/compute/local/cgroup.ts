@@ -44,7 +44,7 @@ export function killCgroup(hostId: string, amphoraId: string): void {
 /** Removes the empty group, and that of the host when it was the last. */
 export function removeCgroup(hostId: string, amphoraId: string): void {
   for (const folder of candidates(hostId, amphoraId)) {
-    for (const path of [folder, dirname(folder)]) {
+    for (const path of [folder, dirname(folder), dirname(dirname(folder))]) {
       try {
         rmdirSync(path);
       } catch {

@@ -10,7 +10,11 @@ import { NoopComputeDriver } from './noop-compute.ts';
 
 describeComputeDriver('noop in memory', async () => {
   const driver = new NoopComputeDriver();
-  return harness(driver, () => driver, async () => {});
+  return harness(
+    driver,
+    () => driver,
+    async () => {},
+  );
 });
 
 describeComputeDriver('noop in a folder', async () => {

@@ -5,7 +5,13 @@ import { NotFound } from '@octavia/domain';
 import { formatIpv4, type Ipv4Range, ipv4Range, isInRange } from '../../addresses.ts';
 import type { CallContext } from '../../call-context.ts';
 import { fencedMarks } from '../../compute/local/options.ts';
-import { FenceNotConfirmed, NetworkUnavailable, NoFreeAddress, VipAddressTaken } from '../../errors.ts';
+import {
+  FenceNotConfirmed,
+  NetworkUnavailable,
+  NoFreeAddress,
+  VipAddressOutside,
+  VipAddressTaken,
+} from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { readIfThere, writeWhole } from '../../files.ts';
 import type { AllocatedVip, NetworkDriver, Subnet, VipPort, VipRequest } from '../network-driver.ts';
@@ -70,7 +76,7 @@ export class LocalNetworkDriver implements NetworkDriver {
     const kept = (await this.#addressesOf(loadBalancerId)).find((own) => isInRange(own, range));
     if (kept && (address === null || address === kept)) return allocated(kept);
     if (address !== null && !isInRange(address, range)) {
-      throw new NetworkUnavailable(`${address} is no VIP address of subnet ${subnetId}.`, { address, subnetId });
+      throw new VipAddressOutside(address, subnetId, formatIpv4(range.first), formatIpv4(range.last));
     }
     const chosen = address ?? (await this.#takeFree(loadBalancerId, subnetId, range));
     await checkBindable(chosen);

@@ -1,7 +1,7 @@
 import { NotFound } from '@octavia/domain';
 import { formatIpv4, ipv4Range, isInRange, parseIpv4 } from '../../addresses.ts';
 import type { CallContext } from '../../call-context.ts';
-import { NetworkUnavailable, NoFreeAddress, VipAddressTaken } from '../../errors.ts';
+import { NetworkUnavailable, NoFreeAddress, VipAddressOutside, VipAddressTaken } from '../../errors.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
 import type { AllocatedVip, NetworkDriver, Subnet, VipPort, VipRequest } from '../network-driver.ts';
@@ -54,6 +54,7 @@ export class NoopNetworkDriver implements NetworkDriver {
       if (kept) return kept;
       const subnet = this.#subnet(subnetId);
       const address = request.address ?? (await this.#freeAddress(subnet));
+      checkInRange(address, subnet);
       const holder = await this.#world.store.get<string>('addresses', address);
       if (holder !== null && holder !== loadBalancerId) throw new VipAddressTaken(address);
       const vip = { address, subnetId, networkId: subnet.networkId, portId: null };
@@ -124,6 +125,11 @@ export class NoopNetworkDriver implements NetworkDriver {
     }
     throw new NoFreeAddress(id);
   }
+}
+
+function checkInRange(address: string, { id, vipRange }: Subnet): void {
+  if (!vipRange || isInRange(address, ipv4Range(vipRange.first, vipRange.last))) return;
+  throw new VipAddressOutside(address, id, vipRange.first, vipRange.last);
 }
 
 /** A unicast address that is ours to give (second bit of the first byte), from the end of the amphora's id. */
