@@ -5,3 +5,4 @@ export { migrate, schemaVersion } from './core/migrate.ts';
 export type { NotificationHandler, Notifications } from './core/notifications.ts';
 export * from './flow/index.ts';
 export * from './intent/index.ts';
+export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';
