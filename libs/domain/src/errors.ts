@@ -66,6 +66,54 @@ export class EtagMismatch extends DomainError {
   }
 }
 
+/** Something with the same unique property is there already. */
+export class AlreadyExists extends DomainError {
+  readonly kind = 'exists';
+  readonly reason: string;
+  constructor(reason: string, message: string, details: Record<string, string>) {
+    super(message, details);
+    this.reason = reason;
+  }
+}
+
+/** The address is in use, or rests after its last use. */
+export class VipAddressTaken extends DomainError {
+  readonly kind = 'exists';
+  readonly reason = 'VIP_ADDRESS_TAKEN';
+  constructor(address: string) {
+    super(`The VIP address ${address} is taken. Choose another, or leave it out to get a free one.`, { address });
+  }
+}
+
+export class NoFreeAddress extends DomainError {
+  readonly kind = 'quota';
+  readonly reason = 'NO_FREE_ADDRESS';
+  constructor(subnetId: string) {
+    super(`Subnet ${subnetId} has no free address for a VIP. Delete load balancers, or name another subnet.`, {
+      subnetId,
+    });
+  }
+}
+
+/** What the call names is going away. Not for load balancers: see `LoadBalancerBeingDeleted`. */
+export class BeingDeleted extends DomainError {
+  readonly kind = 'state';
+  readonly reason: string;
+  /** @param noun such as `pool`, in lower case */
+  constructor(noun: string, id: string) {
+    super(`The ${noun} ${id} is being deleted and takes no more changes.`, { id });
+    this.reason = `${noun.toUpperCase().replaceAll(' ', '_')}_BEING_DELETED`;
+  }
+}
+
+export class HasChildren extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'HAS_CHILDREN';
+  constructor(id: string) {
+    super(`Load balancer ${id} has listeners or pools. Delete them first, or delete it with cascade.`, { id });
+  }
+}
+
 export class LoadBalancerBeingDeleted extends DomainError {
   readonly kind = 'state';
   readonly reason = 'LOAD_BALANCER_BEING_DELETED';

@@ -1,4 +1,5 @@
 export * from './amphora.ts';
+export * from './change.ts';
 export * from './errors.ts';
 export * from './flow.ts';
 export * from './heartbeat.ts';

@@ -136,3 +136,17 @@ export interface LoadBalancerTree {
 /** The kinds of objects below and including a load balancer; also the names of their tables. */
 export const OBJECT_KINDS = ['load_balancer', 'listener', 'pool', 'member', 'health_monitor'] as const;
 export type ObjectKind = (typeof OBJECT_KINDS)[number];
+
+/** The domain type of each kind. */
+export interface ObjectOf {
+  readonly load_balancer: LoadBalancer;
+  readonly listener: Listener;
+  readonly pool: Pool;
+  readonly member: Member;
+  readonly health_monitor: HealthMonitor;
+}
+
+/** What a person calls an object of this kind. */
+export function nounOf(kind: ObjectKind): string {
+  return kind.replaceAll('_', ' ');
+}

@@ -69,6 +69,8 @@ CREATE TABLE load_balancer (
   vip_network_id uuid,
   vip_port_id uuid,
   desired_revision integer NOT NULL CHECK (desired_revision >= 1),
+  -- Number of its newest event. Here, and not found by max(): events are purged, and numbers never start again.
+  last_event bigint NOT NULL DEFAULT 0,
   -- When it became DELETED: expunged some days later.
   deleted_at timestamptz
 );
@@ -176,8 +178,8 @@ CREATE TABLE revision (
 CREATE TABLE vip_address (
   subnet_id uuid NOT NULL REFERENCES subnet (id) ON DELETE CASCADE,
   address inet NOT NULL,
-  -- Null: it rests until free_at.
-  load_balancer_id uuid REFERENCES load_balancer (id) ON DELETE SET NULL,
+  -- Null: it rests until free_at. Checked at commit: the address is given before the load balancer's row is written with it.
+  load_balancer_id uuid REFERENCES load_balancer (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
   free_at timestamptz,
   PRIMARY KEY (subnet_id, address),
   CHECK (load_balancer_id IS NULL OR free_at IS NULL)

@@ -1,0 +1,90 @@
+import type { Tx } from '../core/database.ts';
+
+/** Traffic of a listener on one amphora, from one entry of a batch. */
+export interface ListenerTraffic {
+  readonly amphoraId: string;
+  readonly listenerId: string;
+  /** True: the four sums are totals that replace what is stored. False: differences to add. */
+  readonly isAbsolute: boolean;
+  readonly bytesIn: bigint;
+  readonly bytesOut: bigint;
+  readonly totalConnections: bigint;
+  readonly requestErrors: bigint;
+  /** Always the newest value. */
+  readonly activeConnections: bigint;
+}
+
+/** Names a batch: numbers of one sender to one owner only grow. */
+export interface BatchName {
+  readonly senderId: string;
+  /** Address of the owner that the batch was sent to. */
+  readonly owner: string;
+  readonly number: bigint;
+}
+
+const MAX = 9_223_372_036_854_775_807n;
+const SUMS = ['bytes_in', 'bytes_out', 'total_connections', 'request_errors'] as const;
+
+/** Statistics of listeners, a row for each amphora that serves them; written from batches that count once each. */
+export class ListenerStatistics {
+  /**
+   * Counts the batch, unless it (or a later one of this sender) was counted already. Returns whether it did. What does not
+   * belong together (the listener is not of the amphora's load balancer) is left out. Sums stop at 2^63 - 1.
+   */
+  async add(tx: Tx, batch: BatchName, traffic: readonly ListenerTraffic[]): Promise<boolean> {
+    const taken = await tx.query(
+      `INSERT INTO statistics_batch AS b (sender_id, owner, number) VALUES ($1, $2, $3)
+       ON CONFLICT (sender_id, owner) DO UPDATE SET number = excluded.number, updated_at = clock_timestamp()
+         WHERE b.number < excluded.number
+       RETURNING number`,
+      [batch.senderId, batch.owner, clamped(batch.number)],
+    );
+    if (taken.length === 0) return false;
+    await this.#write(
+      tx,
+      traffic.filter((one) => !one.isAbsolute),
+      ADDED,
+    );
+    await this.#write(
+      tx,
+      traffic.filter((one) => one.isAbsolute),
+      REPLACED,
+    );
+    return true;
+  }
+
+  async #write(tx: Tx, traffic: readonly ListenerTraffic[], assignments: string): Promise<void> {
+    if (traffic.length === 0) return;
+    await tx.query(
+      `INSERT INTO listener_statistics AS s
+         (listener_id, amphora_id, load_balancer_id, bytes_in, bytes_out, total_connections, request_errors, active_connections)
+       SELECT l.id, a.id, l.load_balancer_id, ${SUMS.map((sum) => `LEAST(sum(said.${sum}), ${MAX})::bigint`).join(', ')},
+              (array_agg(said.active_connections ORDER BY said.position DESC))[1]
+         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+              WITH ORDINALITY AS said (amphora_id, listener_id, bytes_in, bytes_out, total_connections, request_errors,
+                                       active_connections, position)
+         JOIN amphora AS a ON a.id = said.amphora_id
+         JOIN listener AS l ON l.id = said.listener_id AND l.load_balancer_id = a.load_balancer_id
+        GROUP BY l.id, a.id ORDER BY l.id, a.id
+       ON CONFLICT (listener_id, amphora_id) DO UPDATE
+         SET ${assignments}, active_connections = excluded.active_connections, updated_at = clock_timestamp()`,
+      [
+        traffic.map((one) => one.amphoraId),
+        traffic.map((one) => one.listenerId),
+        traffic.map((one) => clamped(one.bytesIn)),
+        traffic.map((one) => clamped(one.bytesOut)),
+        traffic.map((one) => clamped(one.totalConnections)),
+        traffic.map((one) => clamped(one.requestErrors)),
+        traffic.map((one) => clamped(one.activeConnections)),
+      ],
+    );
+  }
+}
+
+const ADDED = SUMS.map((sum) => `${sum} = LEAST(s.${sum}::numeric + excluded.${sum}, ${MAX})::bigint`).join(', ');
+const REPLACED = SUMS.map((sum) => `${sum} = excluded.${sum}`).join(', ');
+
+/** As text, because pg would round a number; PostgreSQL has no unsigned integers. */
+function clamped(value: bigint): string {
+  return String(value > MAX ? MAX : value);
+}
