@@ -51,6 +51,7 @@ export {
 } from './settings/settings.ts';
 export { flushTelemetry } from './telemetry/flush.ts';
 export { ATTR, METRIC } from './telemetry/names.ts';
+export { telemetrySettings } from './telemetry/settings.ts';
 export {
   contextFrom,
   currentTraceContext,

@@ -1,1 +1,7 @@
-export {};
+import { brokenArrows } from './arrows.ts';
+import { brokenFiles } from './files.ts';
+
+/** What no linter checks: which way dependencies point, and the limits of files. Exit code 1 when something is broken. */
+const broken = [...brokenArrows(), ...brokenFiles()];
+for (const sentence of broken) process.stderr.write(`${sentence}\n`);
+process.exitCode = broken.length > 0 ? 1 : 0;

@@ -1,0 +1,101 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type Home, readIfThere, writeWhole } from './home.ts';
+
+/** Blocks of ports lie below the range from which Linux takes ports of outgoing connections (32768). */
+const FIRST_PORT = 20_000;
+const BLOCK_SIZE = 16;
+const BLOCK_COUNT = 750;
+
+/** TCP ports of an installation, all on 127.0.0.1; the heartbeat port is UDP. */
+const PORT_NAMES = [
+  'apiGateway',
+  'worker',
+  'health',
+  'heartbeatUdp',
+  'housekeeping',
+  'heartbeats',
+  'postgres',
+  'apiGatewayMetrics',
+  'workerMetrics',
+  'healthMetrics',
+  'heartbeatUdpMetrics',
+  'housekeepingMetrics',
+] as const;
+export type PortName = (typeof PORT_NAMES)[number];
+
+/** What makes this installation different from another on the same machine. */
+export interface Installation {
+  readonly format: 1;
+  /** UUID; ports, subnets and folder names are derived from it. */
+  readonly id: string;
+  readonly ports: Readonly<Record<PortName, number>>;
+  /** Folder for sockets, short: a socket's path has at most 107 bytes. */
+  readonly runtimeFolder: string;
+}
+
+/** Reads the installation of a data folder, or makes one with ports that are free now. */
+export async function openInstallation(home: Home): Promise<Installation> {
+  const file = join(home.path, 'installation.json');
+  const text = await readIfThere(file);
+  if (text !== null) return JSON.parse(text);
+
+  const id = randomUUID();
+  const short = id.slice(0, 8);
+  const installation: Installation = {
+    format: 1,
+    id,
+    ports: await freePorts(id),
+    runtimeFolder: process.getuid?.() === 0 ? `/run/octavia-${short}` : `/tmp/octavia-${short}`,
+  };
+  await writeWhole(file, `${JSON.stringify(installation, null, 2)}\n`);
+  return installation;
+}
+
+async function freePorts(id: string): Promise<Record<PortName, number>> {
+  const start = createHash('sha256').update(id).digest().readUInt32BE();
+  for (let attempt = 0; attempt < BLOCK_COUNT; attempt++) {
+    const first = FIRST_PORT + ((start + attempt) % BLOCK_COUNT) * BLOCK_SIZE;
+    const ports = PORT_NAMES.map((name, index) => [name, first + index] as const);
+    const free = await Promise.all(ports.map(([, port]) => isFree(port)));
+    if (free.every(Boolean)) return Object.fromEntries(ports) as Record<PortName, number>;
+  }
+  throw new Error(`No block of ${BLOCK_SIZE} free ports from ${FIRST_PORT} on. Stop what uses them.`);
+}
+
+/** Whether a TCP port of 127.0.0.1 is free at this moment. */
+export function isFree(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', () => done(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(true)));
+  });
+}
+
+/** Secrets of an installation, each in a file of its own (0600), made once. */
+export interface Secrets {
+  readonly databasePassword: string;
+  readonly heartbeatKeyFile: string;
+  readonly secretsKeyFile: string;
+}
+
+export async function openSecrets(home: Home): Promise<Secrets> {
+  const heartbeatKeyFile = join(home.secrets, 'heartbeat.key');
+  const secretsKeyFile = join(home.secrets, 'secrets.keys');
+  // Letters, digits, - and _ only: foreign agents' configuration format mangles other characters.
+  await once(heartbeatKeyFile, () => randomBytes(32).toString('base64url'));
+  await once(secretsKeyFile, () => `key-1:${randomBytes(32).toString('base64')}`);
+  const databasePassword = await once(join(home.secrets, 'database-password'), () =>
+    randomBytes(24).toString('base64url'),
+  );
+  return { databasePassword, heartbeatKeyFile, secretsKeyFile };
+}
+
+async function once(file: string, make: () => string): Promise<string> {
+  const found = await readIfThere(file);
+  if (found !== null) return found.trim();
+  const made = make();
+  await writeWhole(file, `${made}\n`);
+  return made;
+}

@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Home, homeAt, homePath } from './home.ts';
+import { endAll, processesOf, waitUntilGone } from './processes.ts';
+import { runningLauncher } from './run-file.ts';
+
+/** An agent stops its HAProxy in well under a second. */
+const AMPHORA_LIMIT_MS = 5_000;
+/** Five services drain one after the other, then the amphorae, then PostgreSQL. */
+const LAUNCHER_LIMIT_MS = 120_000;
+const SERVICE_LIMIT_MS = 10_000;
+
+/** Stops the amphorae of this installation that still run. */
+export async function stopAmphorae(home: Home, say: (line: string) => void): Promise<void> {
+  const processes = await processesOf(home.amphorae);
+  if (processes.length === 0) return;
+  // Agents first: each stops its own HAProxy, and nothing restarts it.
+  const agents = processes.filter(({ command }) => command.includes('--amphora-id'));
+  await endAll(agents, AMPHORA_LIMIT_MS);
+  await endAll(await processesOf(home.amphorae), AMPHORA_LIMIT_MS);
+  say(`amphorae: ${agents.length} stopped`);
+}
+
+/** Stops the controller of the data folder, however it was started, or what is left of it. */
+export async function stopController(say: (line: string) => void): Promise<void> {
+  const home = homeAt(homePath(), false);
+  const launcher = await runningLauncher(home.path);
+  if (launcher) {
+    process.kill(launcher.pid, 'SIGTERM');
+    if (!(await waitUntilGone([launcher], LAUNCHER_LIMIT_MS))) {
+      throw new Error(
+        `The launcher (pid ${launcher.pid}) does not end. kill -9 ${launcher.pid}, then npm stop again, ends it.`,
+      );
+    }
+  }
+  const services = (await processesOf(home.path)).filter(({ command }) => command.includes('--data-folder'));
+  await endAll(services, SERVICE_LIMIT_MS);
+  await stopAmphorae(home, say);
+  const postgres = await leftOverPostgres(home);
+  if (postgres !== null) {
+    process.kill(postgres, 'SIGINT');
+    await endAll(await processesOf(home.postgres), SERVICE_LIMIT_MS);
+  }
+  say(
+    launcher
+      ? 'stopped'
+      : `nothing ran on ${home.path}${services.length + (postgres ? 1 : 0) > 0 ? ' but left-overs, which are stopped now' : ''}`,
+  );
+}
+
+async function leftOverPostgres(home: Home): Promise<number | null> {
+  const text = await readFile(join(home.postgres, 'data', 'postmaster.pid'), 'utf8').catch(() => '');
+  const pid = Number(text.split('\n')[0]);
+  const processes = await processesOf(home.postgres);
+  return processes.some((candidate) => candidate.pid === pid) ? pid : null;
+}
