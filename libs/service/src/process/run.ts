@@ -85,8 +85,11 @@ class Run {
     for (const part of parts) {
       if (this.isEnding) return;
       const starting = part.start();
+      const late = (ms: number) => () => new TooSlow(part.name, 'start', ms);
+      // Who is asked to end while he starts has no more time for it than for a stop.
+      const hurried = this.ended.then(() => within(starting, this.#stopMs, late(this.#stopMs)));
       try {
-        await within(starting, startMs, () => new TooSlow(part.name, 'start', startMs));
+        await Promise.race([within(starting, startMs, late(startMs)), hurried]);
       } catch (error) {
         this.#log.error({ part: part.name, err: error }, 'part failed to start');
         throw error;
