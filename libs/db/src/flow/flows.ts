@@ -177,7 +177,8 @@ async function stopHolder(tx: Tx, turnKey: string, reason: StopReason): Promise<
 
 async function stop(tx: Tx, which: string, reason: StopReason, value: string, turnKey: string): Promise<boolean> {
   const [stopped]: [{ id: string }[], number] = await tx.query(
-    `UPDATE flow SET stop_requested = coalesce(stop_requested, $1), run_at = least(run_at, clock_timestamp())
+    `UPDATE flow SET stop_requested = CASE stop_requested WHEN 'FAILOVER' THEN stop_requested ELSE $1 END,
+       run_at = least(run_at, clock_timestamp())
      WHERE ${which} AND state IN ('QUEUED', 'RUNNING') RETURNING id`,
     [reason, value],
   );
