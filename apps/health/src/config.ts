@@ -1,4 +1,12 @@
-import { duration, formatHostPort, grpcServerSettings, hostPort, integer, secretFile, settings } from '@octavia/service';
+import {
+  duration,
+  formatHostPort,
+  grpcServerSettings,
+  hostPort,
+  integer,
+  secretFile,
+  settings,
+} from '@octavia/service';
 
 /** Every setting of health. Bad ones stop the start, and all of them are reported at once. */
 export const readConfig = settings(

@@ -52,12 +52,19 @@ export class Flusher {
     await db.transaction(async (tx) => {
       await owners.hold(tx, range);
       await liveness.free(tx, taken.freed);
-      await liveness.assign(tx, taken.unassigned.flatMap((id) => this.#placeOf(id)));
+      await liveness.assign(
+        tx,
+        taken.unassigned.flatMap((id) => this.#placeOf(id)),
+      );
       const pages = roster.pagesOfRange(range);
       for (let from = 0; pages && from < taken.pages.length; from += PAGES_AT_ONCE) {
         const some = taken.pages.slice(from, from + PAGES_AT_ONCE);
         // Ages are of this instant, and the statement notes the database's time beside them.
-        await liveness.write(tx, range, some.map((page) => pages.content(page, table, clock())));
+        await liveness.write(
+          tx,
+          range,
+          some.map((page) => pages.content(page, table, clock())),
+        );
       }
     });
   }

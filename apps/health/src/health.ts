@@ -1,4 +1,5 @@
 import {
+  AMPHORA_CHANNEL,
   type Database,
   EVENT_CHANNEL,
   Events,
@@ -7,7 +8,6 @@ import {
   ListenerStatistics,
   Liveness,
   OperatingStatuses,
-  AMPHORA_CHANNEL,
   ShardOwners,
   Trees,
 } from '@octavia/db';
@@ -24,7 +24,6 @@ import { Roster } from './roster.ts';
 import { ShardMapFeed } from './shard-map.ts';
 import { Shards } from './shards.ts';
 import { Sight } from './sight.ts';
-import type { StatusRules } from './status-rules.ts';
 import { StatusWriter } from './status-writer.ts';
 import { decodeReport, encodeReport } from './translate/heartbeat.ts';
 
@@ -32,7 +31,6 @@ export interface HealthOptions {
   readonly db: Database;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly rules: StatusRules;
   /** host:port where heartbeats for us are to be sent. */
   readonly address: () => string;
   readonly config: Pick<
@@ -67,7 +65,7 @@ export class Health {
   readonly #unlisten: (() => void)[] = [];
 
   constructor(options: HealthOptions) {
-    const { db, clock, log, config, address, rules } = options;
+    const { db, clock, log, config, address } = options;
     this.#options = options;
     const owners = new ShardOwners();
     const liveness = new Liveness();
@@ -98,7 +96,12 @@ export class Health {
     this.shards = shards;
     const parts = { ...known, roster, shards };
     this.flusher = new Flusher(parts);
-    this.statusWriter = new StatusWriter({ ...parts, trees: new Trees(), statuses: new OperatingStatuses(), rules, decodeReport });
+    this.statusWriter = new StatusWriter({
+      ...parts,
+      trees: new Trees(),
+      statuses: new OperatingStatuses(),
+      decodeReport,
+    });
     this.receiver = new Receiver({
       ...parts,
       statistics: new ListenerStatistics(),

@@ -1,10 +1,5 @@
 import type { ListenerTraffic } from '@octavia/db';
-
-/** What an amphora says of its listeners, pools and members, in HAProxy's words. */
-export interface StatusReport {
-  readonly listeners: Readonly<Record<string, string>>;
-  readonly pools: Readonly<Record<string, { readonly status: string; readonly members: Readonly<Record<string, string>> }>>;
-}
+import type { StatusReport } from '@octavia/domain';
 
 /** What one amphora said since the last batch of the same sender. */
 export interface Heartbeat {

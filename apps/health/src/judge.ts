@@ -107,7 +107,10 @@ export class Judge {
       return this.#settle(id, silence, outcome);
     } catch (error) {
       this.#failed(error, range);
-      log.warn({ err: error, 'octavia.amphora.id': id }, 'a silent amphora could not be marked; the next search tries again');
+      log.warn(
+        { err: error, 'octavia.amphora.id': id },
+        'a silent amphora could not be marked; the next search tries again',
+      );
       return false;
     }
   }
@@ -121,11 +124,15 @@ export class Judge {
     const { table, clock, log, metrics } = this.#parts;
     if ('flowId' in outcome) {
       metrics.failovers.add(1, { 'octavia.reason': silence.cause });
-      log.info({ ...silence, 'octavia.amphora.id': id, 'octavia.flow.id': outcome.flowId }, 'silent amphora is replaced');
+      log.info(
+        { ...silence, 'octavia.amphora.id': id, 'octavia.flow.id': outcome.flowId },
+        'silent amphora is replaced',
+      );
       return true;
     }
     const index = table.indexOf(id);
-    if (index !== undefined) table.hold(index, clock() + Math.min(Math.max(outcome.waitMs, LOOK_AGAIN_MS), MAX_HOLD_MS));
+    if (index !== undefined)
+      table.hold(index, clock() + Math.min(Math.max(outcome.waitMs, LOOK_AGAIN_MS), MAX_HOLD_MS));
     return false;
   }
 
@@ -138,7 +145,9 @@ export class Judge {
     if (waitMs > 0) return { waitMs };
     await candidates.setFault(tx, silence.amphoraId, faultOf(silence));
     const requester = { projectId: candidate.projectId, userId: 'health', requestId: uuidv7() };
-    const flow = failoverAmphora(silence.amphoraId, candidate.loadBalancerId, requester, { deadlineMs: flowDeadlineMs });
+    const flow = failoverAmphora(silence.amphoraId, candidate.loadBalancerId, requester, {
+      deadlineMs: flowDeadlineMs,
+    });
     const flowId = await flows.start(tx, flow);
     await events.append(tx, {
       loadBalancerId: candidate.loadBalancerId,
@@ -171,7 +180,9 @@ export class Judge {
     const spare = await candidates.discardSpare(tx, silence.amphoraId, faultOf(silence));
     if (!spare) return { waitMs: LOOK_AGAIN_MS };
     const requester = { projectId: spare.projectId, userId: 'health', requestId: uuidv7() };
-    return { flowId: await flows.start(tx, deleteAmphora(silence.amphoraId, requester, { deadlineMs: flowDeadlineMs })) };
+    return {
+      flowId: await flows.start(tx, deleteAmphora(silence.amphoraId, requester, { deadlineMs: flowDeadlineMs })),
+    };
   }
 
   #silence(index: number, amphoraId: string): Silence {

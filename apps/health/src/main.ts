@@ -1,5 +1,4 @@
 import { Database } from '@octavia/db';
-import { listenerMismatch, operatingStatuses } from '@octavia/domain';
 import { HeartbeatServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
 import { monotonic } from './clock.ts';
@@ -12,8 +11,7 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = logger('health');
   const db = new Database({ ...config.database, applicationName: 'octavia health' }, []);
-  const rules = { operatingStatuses, listenerMismatch };
-  const health = new Health({ db, clock: monotonic, log, rules, address: () => advertisedAddress(config), config });
+  const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
   const server = new GrpcServer(config.grpc).add(HeartbeatServiceService, heartbeatHandlers(health));
 
   await runUntilSignal([db, server, ...health.parts]); // Starts left to right; drains and stops right to left.

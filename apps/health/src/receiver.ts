@@ -1,9 +1,16 @@
-import { type Database, type ListenerStatistics, type ListenerTraffic, type OwnedRange, type ShardOwners, ShardsLost } from '@octavia/db';
-import { shardOf } from '@octavia/domain';
+import {
+  type Database,
+  type ListenerStatistics,
+  type ListenerTraffic,
+  type OwnedRange,
+  type ShardOwners,
+  ShardsLost,
+} from '@octavia/db';
+import { type StatusReport, shardOf } from '@octavia/domain';
 import type { Logger } from '@octavia/service';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
-import type { Batch, BatchReply, Heartbeat, StatusReport } from './heartbeat.ts';
+import type { Batch, BatchReply, Heartbeat } from './heartbeat.ts';
 import type { HealthMetrics } from './metrics.ts';
 import type { ReplayGuard, Verdict } from './replay.ts';
 import type { Roster } from './roster.ts';
@@ -75,7 +82,10 @@ export class Receiver {
       ofRange.all.push(...heartbeat.traffic);
       traffic.set(range.first, ofRange);
     }
-    await this.#count(batch, [...traffic.values()].filter(({ all }) => all.length > 0));
+    await this.#count(
+      batch,
+      [...traffic.values()].filter(({ all }) => all.length > 0),
+    );
     return { wantedStatuses, notOwned: [...notOwned].sort((a, b) => a - b) };
   }
 
@@ -137,13 +147,20 @@ export class Receiver {
     return judged.verdicts;
   }
 
-  async #count({ senderId, number }: Batch, parts: readonly { range: OwnedRange; all: ListenerTraffic[] }[]): Promise<void> {
+  async #count(
+    { senderId, number }: Batch,
+    parts: readonly { range: OwnedRange; all: ListenerTraffic[] }[],
+  ): Promise<void> {
     if (parts.length === 0) return;
     const { db, owners, statistics, address, shards, sight } = this.#parts;
     try {
       await db.transaction(async (tx) => {
         for (const { range } of parts) await owners.hold(tx, range);
-        await statistics.add(tx, { senderId, owner: address(), number }, parts.flatMap(({ all }) => all));
+        await statistics.add(
+          tx,
+          { senderId, owner: address(), number },
+          parts.flatMap(({ all }) => all),
+        );
       });
     } catch (error) {
       if (error instanceof ShardsLost) {

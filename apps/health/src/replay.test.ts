@@ -5,7 +5,13 @@ const judgeAll = (guard: ReplayGuard, boot: string, seqs: number[]) => seqs.map(
 
 describe('the replay rule', () => {
   it('believes growing numbers, and each number once', () => {
-    expect(judgeAll(new ReplayGuard(), 'a', [7, 8, 8, 20, 7])).toEqual(['fresh', 'fresh', 'replayed', 'fresh', 'replayed']);
+    expect(judgeAll(new ReplayGuard(), 'a', [7, 8, 8, 20, 7])).toEqual([
+      'fresh',
+      'fresh',
+      'replayed',
+      'fresh',
+      'replayed',
+    ]);
   });
 
   it('counts what overtook on another listener, but takes it for no sign of life', () => {

@@ -1,7 +1,6 @@
 import {
   type Database,
   type Events,
-  type ObjectStatus,
   type OperatingStatuses,
   type OwnedRange,
   type ShardOwners,
@@ -9,14 +8,19 @@ import {
   type Trees,
   type Tx,
 } from '@octavia/db';
-import type { LoadBalancerTree, ObjectKind, OperatingStatus } from '@octavia/domain';
+import {
+  type LoadBalancerTree,
+  listenerMismatch,
+  type OperatingStatus,
+  type OperatingStatusChange,
+  operatingStatuses,
+  type StatusReport,
+} from '@octavia/domain';
 import type { Logger } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
-import type { StatusReport } from './heartbeat.ts';
 import type { Shards } from './shards.ts';
-import type { StatusRules } from './status-rules.ts';
 
 export interface StatusWriterParts {
   readonly db: Database;
@@ -24,7 +28,6 @@ export interface StatusWriterParts {
   readonly trees: Trees;
   readonly statuses: OperatingStatuses;
   readonly events: Events;
-  readonly rules: StatusRules;
   readonly shards: Shards;
   readonly table: AmphoraTable;
   readonly clock: Clock;
@@ -75,7 +78,7 @@ export class StatusWriter {
     this.#noteMismatches(tree);
     const range = this.#rangeOf(loadBalancerId);
     const before = await statuses.of(db.reader, loadBalancerId);
-    if (!range || this.#differences(tree, before).length === 0) return;
+    if (!range || this.#changes(tree, before).length === 0) return;
     try {
       await db.transaction(async (tx) => {
         await owners.hold(tx, range);
@@ -94,9 +97,10 @@ export class StatusWriter {
     const tree = await trees.read(tx, loadBalancerId);
     if (!tree || tree.loadBalancer.provisioningStatus === 'DELETED') return;
     const before = await statuses.of(tx, loadBalancerId);
-    await statuses.keepOnly(tx, loadBalancerId, [...kinds(tree).keys()]);
-    const written = await statuses.write(tx, loadBalancerId, this.#differences(tree, before));
-    if (written.length === 0) return;
+    await statuses.keepOnly(tx, loadBalancerId, idsOf(tree));
+    const changes = this.#changes(tree, before);
+    await statuses.write(tx, loadBalancerId, changes);
+    if (changes.length === 0) return;
     await events.append(tx, {
       loadBalancerId,
       projectId: tree.loadBalancer.projectId,
@@ -105,27 +109,13 @@ export class StatusWriter {
       kind: 'operating_status_changed',
       objectKind: 'load_balancer',
       objectId: loadBalancerId,
-      payload: {
-        changes: written.map(({ objectId, objectKind, status }) => ({
-          object_kind: objectKind,
-          object_id: objectId,
-          from: before.get(objectId) ?? 'OFFLINE',
-          to: status,
-        })),
-      },
+      payload: { changes: changes.map((change) => toPayload(change, before)) },
     });
   }
 
   /** What the reports say that is not stored. Nothing while no amphora was heard lately: the last word stays. */
-  #differences(tree: LoadBalancerTree, before: ReadonlyMap<string, OperatingStatus>): ObjectStatus[] {
-    const { rules } = this.#parts;
-    const reports = this.#freshReports(tree.loadBalancer.id);
-    if (reports.length === 0) return [];
-    const kindOf = kinds(tree);
-    return [...rules.operatingStatuses(tree, reports, before)].flatMap(([objectId, status]) => {
-      const objectKind = kindOf.get(objectId);
-      return objectKind && before.get(objectId) !== status ? [{ objectId, objectKind, status }] : [];
-    });
+  #changes(tree: LoadBalancerTree, before: ReadonlyMap<string, OperatingStatus>): OperatingStatusChange[] {
+    return operatingStatuses(tree, this.#freshReports(tree.loadBalancer.id), before);
   }
 
   #freshReports(loadBalancerId: string): StatusReport[] {
@@ -137,16 +127,12 @@ export class StatusWriter {
     });
   }
 
-  /** While a change is on its way the amphora cannot be expected to serve it, and a disabled load balancer serves nothing. */
   #noteMismatches(tree: LoadBalancerTree): void {
-    const { table, clock, rules, decodeReport } = this.#parts;
-    const { id, provisioningStatus, adminStateUp } = tree.loadBalancer;
-    const isJudged = adminStateUp && !provisioningStatus.startsWith('PENDING');
-    for (const index of table.ofLoadBalancer(id)) {
+    const { table, clock, decodeReport } = this.#parts;
+    for (const index of table.ofLoadBalancer(tree.loadBalancer.id)) {
       const report = table.report(index);
       if (!report) continue;
-      const isMismatch = isJudged && rules.listenerMismatch(tree, decodeReport(report));
-      table.setMismatch(index, isMismatch ? clock() : null);
+      table.setMismatch(index, listenerMismatch(tree, decodeReport(report)) ? clock() : null);
     }
   }
 
@@ -160,12 +146,13 @@ export class StatusWriter {
   }
 }
 
-function kinds(tree: LoadBalancerTree): Map<string, ObjectKind> {
-  return new Map<string, ObjectKind>([
-    [tree.loadBalancer.id, 'load_balancer'],
-    ...tree.listeners.map(({ id }): [string, ObjectKind] => [id, 'listener']),
-    ...tree.pools.map(({ id }): [string, ObjectKind] => [id, 'pool']),
-    ...tree.members.map(({ id }): [string, ObjectKind] => [id, 'member']),
-    ...tree.healthMonitors.map(({ id }): [string, ObjectKind] => [id, 'health_monitor']),
-  ]);
+function idsOf({ loadBalancer, listeners, pools, members, healthMonitors }: LoadBalancerTree): string[] {
+  return [loadBalancer, ...listeners, ...pools, ...members, ...healthMonitors].map(({ id }) => id);
+}
+
+function toPayload(
+  { objectKind, objectId, status, reason }: OperatingStatusChange,
+  before: ReadonlyMap<string, OperatingStatus>,
+) {
+  return { object_kind: objectKind, object_id: objectId, from: before.get(objectId) ?? 'OFFLINE', to: status, reason };
 }

@@ -1,14 +1,14 @@
 import type { ListenerTraffic, ShardRange } from '@octavia/db';
-import { type FieldViolation, InvalidRequest } from '@octavia/domain';
+import { type FieldViolation, InvalidRequest, type StatusReport } from '@octavia/domain';
 import {
-  StatusReport as ReportMessage,
   type Heartbeat as HeartbeatMessage,
   type ListenerCounters,
   type ReportHeartbeatsRequest,
   type ReportHeartbeatsResponse,
+  StatusReport as ReportMessage,
   type ShardMap,
 } from '@octavia/proto';
-import type { Batch, BatchReply, Heartbeat, StatusReport } from '../heartbeat.ts';
+import type { Batch, BatchReply, Heartbeat } from '../heartbeat.ts';
 
 /** Most heartbeats of a batch. Source: the contract. */
 const MAX_HEARTBEATS = 1000;

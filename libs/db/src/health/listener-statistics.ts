@@ -40,8 +40,16 @@ export class ListenerStatistics {
       [batch.senderId, batch.owner, clamped(batch.number)],
     );
     if (taken.length === 0) return false;
-    await this.#write(tx, traffic.filter((one) => !one.isAbsolute), ADDED);
-    await this.#write(tx, traffic.filter((one) => one.isAbsolute), REPLACED);
+    await this.#write(
+      tx,
+      traffic.filter((one) => !one.isAbsolute),
+      ADDED,
+    );
+    await this.#write(
+      tx,
+      traffic.filter((one) => one.isAbsolute),
+      REPLACED,
+    );
     return true;
   }
 

@@ -91,10 +91,10 @@ export class ShardOwners {
    * @throws ShardsLost
    */
   async hold(tx: Tx, range: OwnedRange): Promise<void> {
-    const rows = await tx.query('SELECT 1 FROM shard_owner WHERE first = $1 AND epoch = $2 AND owner IS NOT NULL FOR SHARE', [
-      range.first,
-      String(range.epoch),
-    ]);
+    const rows = await tx.query(
+      'SELECT 1 FROM shard_owner WHERE first = $1 AND epoch = $2 AND owner IS NOT NULL FOR SHARE',
+      [range.first, String(range.epoch)],
+    );
     if (rows.length === 0) throw new ShardsLost(range);
   }
 }
