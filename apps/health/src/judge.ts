@@ -11,7 +11,7 @@ import {
 } from '@octavia/db';
 import type { Fault } from '@octavia/domain';
 import { deleteAmphora, failoverAmphora } from '@octavia/flows';
-import type { Logger } from '@octavia/service';
+import { ATTR, type Logger } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
@@ -19,7 +19,7 @@ import type { HealthMetrics } from './metrics.ts';
 import { failoverWaitMs, mismatchWaitMs } from './retry.ts';
 import type { Roster } from './roster.ts';
 import type { Shards } from './shards.ts';
-import type { Sight } from './sight.ts';
+import type { Blindness, Sight } from './sight.ts';
 
 export interface JudgeParts {
   readonly db: Database;
@@ -39,8 +39,10 @@ export interface JudgeParts {
   readonly onSilent: (loadBalancerId: string) => void;
 }
 
-/** How long an amphora is left alone after a decision, ms: a failover under way, or a load balancer that is being created. */
+/** How long an amphora is left alone once it is taken care of, ms. */
 const LOOK_AGAIN_MS = 5_000;
+/** How long it is left alone while it is being decided on, and when that came to nothing, ms. */
+const RETRY_MS = 1_000;
 /** Longest wait before the reasons to wait are read again, ms: an operator may have removed them. */
 const MAX_HOLD_MS = 30_000;
 /** Amphorae that are decided on side by side. */
@@ -56,9 +58,14 @@ interface Silence {
   readonly silentMs: number;
 }
 
+/** The flow that was started, or how long to leave the amphora alone. */
+type Outcome = { readonly flowId: string } | { readonly waitMs: number; readonly isHandled?: true };
+
 /** Finds the amphorae that fell silent and starts their replacement. */
 export class Judge {
   readonly #parts: JudgeParts;
+  /** Why silence is not judged, as last logged. */
+  #waitsFor: Blindness | 'new_shards' | null = null;
 
   constructor(parts: JudgeParts) {
     this.#parts = parts;
@@ -66,8 +73,8 @@ export class Judge {
 
   /** One search. Returns how many flows it started. */
   async search(): Promise<number> {
-    const { sight, roster, table, clock, metrics } = this.#parts;
-    if (sight.look() !== null || roster.isSettling) return 0;
+    const { table, clock, metrics } = this.#parts;
+    if (!this.#canJudge()) return 0;
     const startedAt = performance.now();
     const silent: string[] = [];
     table.silent(clock(), (index) => {
@@ -76,6 +83,14 @@ export class Judge {
     });
     metrics.scanSeconds.record((performance.now() - startedAt) / 1000);
     return this.#decideAll(silent);
+  }
+
+  #canJudge(): boolean {
+    const { sight, roster, log } = this.#parts;
+    const why = sight.look() ?? (roster.isSettling ? 'new_shards' : null);
+    if (why !== this.#waitsFor) log.info({ why }, why === null ? 'silence is judged' : 'silence is not judged for now');
+    this.#waitsFor = why;
+    return why === null;
   }
 
   /** Oldest ids first; one that fails does not keep the others from being decided. */
@@ -97,18 +112,19 @@ export class Judge {
     if (index === undefined || !amphora || !range) return false;
     const silence = this.#silence(index, id);
     // Before anything else: if the rest fails or takes long, the next search does not come here at once.
-    table.hold(index, clock() + LOOK_AGAIN_MS);
+    table.hold(index, clock() + RETRY_MS);
     try {
       const outcome = await db.transaction(async (tx) => {
         await owners.hold(tx, range);
         return amphora.status === 'READY' ? this.#discard(tx, silence) : this.#failOver(tx, silence);
       });
+      const isStarted = this.#settle(id, silence, outcome);
       if (amphora.loadBalancerId) this.#parts.onSilent(amphora.loadBalancerId);
-      return this.#settle(id, silence, outcome);
+      return isStarted;
     } catch (error) {
       this.#failed(error, range);
       log.warn(
-        { err: error, 'octavia.amphora.id': id },
+        { err: error, [ATTR.AMPHORA_ID]: id },
         'a silent amphora could not be marked; the next search tries again',
       );
       return false;
@@ -120,27 +136,27 @@ export class Judge {
     else this.#parts.sight.databaseFailed();
   }
 
-  #settle(id: string, silence: Silence, outcome: { flowId: string } | { waitMs: number }): boolean {
+  #settle(id: string, silence: Silence, outcome: Outcome): boolean {
     const { table, clock, log, metrics } = this.#parts;
-    if ('flowId' in outcome) {
-      metrics.failovers.add(1, { 'octavia.reason': silence.cause });
-      log.info(
-        { ...silence, 'octavia.amphora.id': id, 'octavia.flow.id': outcome.flowId },
-        'silent amphora is replaced',
-      );
-      return true;
-    }
     const index = table.indexOf(id);
-    if (index !== undefined)
-      table.hold(index, clock() + Math.min(Math.max(outcome.waitMs, LOOK_AGAIN_MS), MAX_HOLD_MS));
-    return false;
+    const waitMs = 'flowId' in outcome ? LOOK_AGAIN_MS : Math.min(outcome.waitMs, MAX_HOLD_MS);
+    if (index !== undefined) table.hold(index, clock() + waitMs);
+    // What a flow has in hand cannot serve yet: its mismatch begins anew with the next look at the statuses.
+    if (index !== undefined && 'isHandled' in outcome) table.setMismatch(index, null);
+    if (!('flowId' in outcome)) return false;
+    metrics.failovers.add(1, { [ATTR.REASON]: silence.cause });
+    log.info({ ...silence, [ATTR.FLOW_ID]: outcome.flowId }, 'silent amphora is replaced');
+    return true;
   }
 
-  async #failOver(tx: Tx, silence: Silence): Promise<{ flowId: string } | { waitMs: number }> {
+  async #failOver(tx: Tx, silence: Silence): Promise<Outcome> {
     const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
     const candidate = await candidates.lock(tx, silence.amphoraId);
+    if (candidate === 'GONE') return { waitMs: LOOK_AGAIN_MS };
     // A flow that creates the load balancer finds out by itself, and undoes.
-    if (!candidate || candidate.provisioningStatus === 'PENDING_CREATE') return { waitMs: LOOK_AGAIN_MS };
+    if (candidate === 'HANDLED' || candidate.provisioningStatus === 'PENDING_CREATE') {
+      return { waitMs: LOOK_AGAIN_MS, isHandled: true };
+    }
     const waitMs = await this.#waitMs(tx, candidate, silence);
     if (waitMs > 0) return { waitMs };
     await candidates.setFault(tx, silence.amphoraId, faultOf(silence));
@@ -172,13 +188,17 @@ export class Judge {
     const { candidates } = this.#parts;
     const afterFailures = failoverWaitMs(await candidates.triesOfAmphora(tx, amphoraId));
     if (cause !== 'listener_mismatch') return afterFailures;
-    return Math.max(afterFailures, mismatchWaitMs(await candidates.triesOfLoadBalancer(tx, candidate.loadBalancerId)));
+    return Math.max(
+      afterFailures,
+      mismatchWaitMs(await candidates.triesOfLoadBalancer(tx, candidate.loadBalancerId), this.#parts.timeoutMs),
+    );
   }
 
-  async #discard(tx: Tx, silence: Silence): Promise<{ flowId: string } | { waitMs: number }> {
+  async #discard(tx: Tx, silence: Silence): Promise<Outcome> {
     const { candidates, flows, flowDeadlineMs } = this.#parts;
     const spare = await candidates.discardSpare(tx, silence.amphoraId, faultOf(silence));
-    if (!spare) return { waitMs: LOOK_AGAIN_MS };
+    // Somebody has just taken it; we shall be told.
+    if (!spare) return { waitMs: RETRY_MS };
     const requester = { projectId: spare.projectId, userId: 'health', requestId: uuidv7() };
     return {
       flowId: await flows.start(tx, deleteAmphora(silence.amphoraId, requester, { deadlineMs: flowDeadlineMs })),

@@ -7,7 +7,7 @@ import {
   ShardsLost,
 } from '@octavia/db';
 import { type StatusReport, shardOf } from '@octavia/domain';
-import type { Logger } from '@octavia/service';
+import { ATTR, type Logger } from '@octavia/service';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
 import type { Batch, BatchReply, Heartbeat } from './heartbeat.ts';
@@ -130,7 +130,7 @@ export class Receiver {
     if (lookedAt !== undefined && now - lookedAt < STRANGER_MS) return;
     if (lookedAt === undefined) {
       if (this.#strangers.size >= MAX_STRANGERS) this.#strangers.clear();
-      log.info({ 'octavia.amphora.id': amphoraId }, 'heartbeat of an amphora that is neither ready nor allocated');
+      log.info({ [ATTR.AMPHORA_ID]: amphoraId }, 'heartbeat of an amphora that is neither ready nor allocated');
     }
     this.#strangers.set(amphoraId, now);
     roster.changed(amphoraId);

@@ -31,9 +31,10 @@ describe('when a failover is tried again', () => {
   });
 
   it('slows down when failovers succeed and the next amphora does not serve either', () => {
-    expect(mismatchWaitMs([])).toBe(0);
-    expect(mismatchWaitMs([succeeded])).toBe(10_000);
-    expect(mismatchWaitMs([succeeded, succeeded])).toBe(20_000);
-    expect(mismatchWaitMs([{ ...succeeded, endedMs: 3_600_001 }])).toBe(0);
+    expect(mismatchWaitMs([], 4_000)).toBe(0);
+    expect(mismatchWaitMs([succeeded], 4_000)).toBe(10_000);
+    expect(mismatchWaitMs([succeeded], 60_000)).toBe(60_000);
+    expect(mismatchWaitMs([succeeded, succeeded], 4_000)).toBe(20_000);
+    expect(mismatchWaitMs([{ ...succeeded, endedMs: 3_600_001 }], 4_000)).toBe(0);
   });
 });

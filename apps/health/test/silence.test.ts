@@ -79,6 +79,16 @@ describe('an allocated amphora that falls silent', () => {
     expect(again).toEqual([1, 1, 1, 1, 1, 1]);
   });
 
+  it('waits for its turn when its twin is just being failed over', async () => {
+    const twin = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    const health = await owner(agent, twin);
+    expect(await health.pass(60_000)).toBe(1);
+    await world.query(`UPDATE amphora SET status = 'DELETED' WHERE id = (SELECT amphora_id FROM flow)`);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(10_000)).toBe(1);
+    expect([...(await world.flowsOf(agent.id)), ...(await world.flowsOf(twin.id))]).toHaveLength(2);
+  });
+
   it('is left to the flow that creates or deletes its load balancer', async () => {
     for (const status of ['PENDING_CREATE', 'PENDING_DELETE']) {
       await world.query('UPDATE load_balancer SET provisioning_status = $1', [status]);
@@ -156,6 +166,22 @@ describe('an amphora that talks but does not serve', () => {
       expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
       await world.expireLeases();
     }
+  });
+
+  it('is left alone while it is being built into a load balancer by a failover, and for a timeout after that', async () => {
+    const replacement = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    replacement.listeners = { [listenerId]: 'OPEN' };
+    const health = await owner(agent, replacement);
+    const talk = () => [replacement.beat()];
+    replacement.listeners = {};
+    expect(await health.pass(TIMEOUT_MS + 500, talk)).toBe(1);
+    expect(await health.pass(60_000, talk)).toBe(0);
+    await world.query(`UPDATE amphora SET status = 'PENDING_DELETE' WHERE id = $1`, [agent.id]);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(1_000, talk)).toBe(0);
+    replacement.listeners = { [listenerId]: 'OPEN' };
+    expect(await health.pass(60_000, talk)).toBe(0);
+    expect(await world.flowsOf(replacement.id)).toEqual([]);
   });
 
   it('does not lead to one failover after the other when failovers do not help', async () => {

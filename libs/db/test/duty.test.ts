@@ -85,7 +85,13 @@ describe('what is left over', () => {
     const beingReplaced = await insertAmphora(db.reader, { status: 'PENDING_DELETE', loadBalancerId: lb });
     await flows.start(db.reader, newFlow('load_balancer.failover', { loadBalancerId: lb }));
     const broken = await insertAmphora(db.reader, { status: 'ERROR', loadBalancerId: lb });
+    const undeleted = await insertAmphora(db.reader, {
+      status: 'ERROR',
+      loadBalancerId: await insertLoadBalancer(db.reader),
+    });
+    await endFlow(await flows.start(db.reader, newFlow('amphora.delete', { amphoraId: undeleted })), 'FAILED', 60_000);
     const ids = await found();
+    expect(ids).toContain(undeleted);
     expect(ids).toEqual(expect.arrayContaining([orphan, failedBuild, lostBuild]));
     for (const id of [freshBuild, beingReplaced, broken]) expect(ids).not.toContain(id);
   });

@@ -26,8 +26,8 @@ const NO_FLOW = `NOT EXISTS (
 /** Finds what should be under way and is not: the safety net below the flows. */
 export class Leftovers {
   /**
-   * Amphorae to delete without a flow that does: marked for deletion, failed builds that serve nothing, and builds that nobody
-   * works on. A deletion that failed comes again after a growing wait.
+   * Amphorae to delete without a flow that does: marked for deletion, failed builds that serve nothing, failed deletions, and
+   * builds that nobody works on. A deletion that failed comes again after a growing wait.
    */
   async amphorae(tx: Tx): Promise<Leftover[]> {
     return tx.query(
@@ -75,7 +75,9 @@ export class Leftovers {
 }
 
 /** A build is written together with its flow, so one without a flow is over; the minute is for clocks and readers. */
-const ABANDONED = `(a.status = 'PENDING_DELETE' OR a.status = 'ERROR' AND a.load_balancer_id IS NULL
+const ABANDONED = `(a.status = 'PENDING_DELETE'
+  OR a.status = 'ERROR' AND (a.load_balancer_id IS NULL
+    OR EXISTS (SELECT 1 FROM flow WHERE flow.amphora_id = a.id AND flow.name = 'amphora.delete'))
   OR a.status = 'BOOTING' AND coalesce(a.updated_at, a.created_at) < now() - interval '1 minute')`;
 
 const NO_LB_FLOW = `NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.load_balancer_id = lb.id AND f.state IN ('QUEUED', 'RUNNING'))`;
