@@ -20,29 +20,29 @@ const MEMBER = 3;
  * forgery, which the HMAC of the datagram is.
  */
 export function statusHash(report: StatusReport): StatusHash {
-  const mixer = new Mixer();
+  const hasher = new StatusHasher();
   for (const id in report.listeners) {
-    mixer.begin(LISTENER, LISTENER);
-    mixer.text(id);
-    mixer.text(report.listeners[id] ?? '');
-    mixer.add();
+    hasher.beginListener();
+    hasher.text(id);
+    hasher.text(report.listeners[id] ?? '');
+    hasher.add();
   }
   for (const id in report.pools) {
     const pool = report.pools[id];
     if (!pool) continue;
-    mixer.begin(POOL, POOL);
-    mixer.text(id);
-    const { high, low } = mixer;
-    mixer.text(pool.status);
-    mixer.add();
+    hasher.beginPool();
+    hasher.text(id);
+    hasher.keepPool();
+    hasher.text(pool.status);
+    hasher.add();
     for (const member in pool.members) {
-      mixer.begin(high ^ MEMBER, low);
-      mixer.text(member);
-      mixer.text(pool.members[member] ?? '');
-      mixer.add();
+      hasher.beginMember();
+      hasher.text(member);
+      hasher.text(pool.members[member] ?? '');
+      hasher.add();
     }
   }
-  return { high: mixer.sumHigh, low: mixer.sumLow };
+  return hasher.hash();
 }
 
 /** As the contract's fixed64. */
@@ -50,21 +50,48 @@ export function statusHashBits({ high, low }: StatusHash): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
-class Mixer {
-  high = 0;
-  low = 0;
+/** Makes the same hash piece by piece, for who reads a status part without making objects of it. */
+export class StatusHasher {
+  #high = 0;
+  #low = 0;
+  #poolHigh = 0;
+  #poolLow = 0;
   // Not 0, which is what an unset field of the contract says: an amphora that serves nothing has a hash as well.
-  sumHigh = HIGH | 0;
-  sumLow = LOW | 0;
+  #sumHigh = HIGH | 0;
+  #sumLow = LOW | 0;
 
-  begin(high: number, low: number): void {
-    this.high = high;
-    this.low = low;
+  /** Then the texts of its id and its status, then `add`. */
+  beginListener(): void {
+    this.#high = LISTENER;
+    this.#low = LISTENER;
+  }
+
+  /** Then the text of its id, `keepPool`, the text of its status, `add`. */
+  beginPool(): void {
+    this.#high = POOL;
+    this.#low = POOL;
+  }
+
+  keepPool(): void {
+    this.#poolHigh = this.#high;
+    this.#poolLow = this.#low;
+  }
+
+  /** Goes back to `keepPool`, when the status comes after the members. Then its text, and `add`. */
+  backToPool(): void {
+    this.#high = this.#poolHigh;
+    this.#low = this.#poolLow;
+  }
+
+  /** Of the pool that was kept. Then the texts of its id and its status, then `add`. */
+  beginMember(): void {
+    this.#high = this.#poolHigh ^ MEMBER;
+    this.#low = this.#poolLow;
   }
 
   text(text: string): void {
-    let high = this.high;
-    let low = this.low;
+    let high = this.#high;
+    let low = this.#low;
     for (let i = 0; i < text.length; i++) {
       const unit = text.charCodeAt(i);
       high = Math.imul(high ^ unit, HIGH);
@@ -73,18 +100,50 @@ class Mixer {
       high ^= high >>> 15;
       low ^= low >>> 13;
     }
-    // The length ends the text: 'ab' + 'c' is not 'a' + 'bc'.
-    this.high = Math.imul(high ^ text.length, LOW);
-    this.low = Math.imul(low ^ text.length, HIGH);
+    this.#endText(high, low, text.length);
+  }
+
+  /** The text that these bytes, all below 128, are. */
+  ascii(bytes: Uint8Array, from: number, to: number): void {
+    let high = this.#high;
+    let low = this.#low;
+    for (let i = from; i < to; i++) {
+      const unit = bytes[i] ?? 0;
+      high = Math.imul(high ^ unit, HIGH);
+      low = Math.imul(low ^ unit, LOW);
+      high ^= high >>> 15;
+      low ^= low >>> 13;
+    }
+    this.#endText(high, low, to - from);
   }
 
   /** Adds the entry to the sums: addition does not know an order. */
   add(): void {
-    let high = Math.imul(this.high ^ (this.low >>> 16), LOW);
-    let low = Math.imul(this.low ^ (this.high >>> 16), HIGH);
+    let high = Math.imul(this.#high ^ (this.#low >>> 16), LOW);
+    let low = Math.imul(this.#low ^ (this.#high >>> 16), HIGH);
     high ^= high >>> 13;
     low ^= low >>> 16;
-    this.sumHigh = (this.sumHigh + high) | 0;
-    this.sumLow = (this.sumLow + low) | 0;
+    this.#sumHigh = (this.#sumHigh + high) | 0;
+    this.#sumLow = (this.#sumLow + low) | 0;
+  }
+
+  /** Of all entries since the start, or since the last call. */
+  hash(): StatusHash {
+    const hash = { high: this.#sumHigh, low: this.#sumLow };
+    this.#sumHigh = HIGH | 0;
+    this.#sumLow = LOW | 0;
+    return hash;
+  }
+
+  /** Forgets what was added since the last hash. */
+  reset(): void {
+    this.#sumHigh = HIGH | 0;
+    this.#sumLow = LOW | 0;
+  }
+
+  /** The length ends the text: 'ab' + 'c' is not 'a' + 'bc'. */
+  #endText(high: number, low: number, length: number): void {
+    this.#high = Math.imul(high ^ length, LOW);
+    this.#low = Math.imul(low ^ length, HIGH);
   }
 }

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import { InvalidRequest, LoadBalancerBeingDeleted, Unavailable } from '@octavia/domain';
-import type { ShardMap } from '@octavia/proto';
+import { LookupServiceService, type ShardMap } from '@octavia/proto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ATTR, type CallContext, RemoteError, RemoteFault } from '../src/index.ts';
+import { ATTR, type CallContext, GrpcServer, RemoteError, RemoteFault, unary } from '../src/index.ts';
 import { type Behaviour, emptySubnet, startWorld, until, type World } from './world.ts';
 
 let world: World | undefined;
@@ -252,24 +252,32 @@ describe('a server that stops', () => {
 });
 
 describe('a client', () => {
-  it('finds its server again after a restart', async () => {
+  it('finds its server again after a restart, and waits for it when told to', async () => {
     const first = await start();
     const client = await first.lookup();
     await client.getDrivers({});
-    const { port } = first.server.address;
     await first.server.stop();
     expect(await failureOf(client.getDrivers({}, { deadlineMs: 500 }))).toMatchObject({ kind: 'unavailable' });
+    const waiting = client.getDrivers({}, { waitForReady: true });
     const tls = await first.pki.cert('server');
-    const second = await startWorld({}, { bind: { host: '127.0.0.1', port }, tls: { ...tls } });
-    try {
-      await until(() =>
-        client.getDrivers({}, { deadlineMs: 1000 }).then(
-          () => true,
-          () => false,
-        ),
-      );
-    } finally {
-      await second.stop();
-    }
+    const again = new GrpcServer({ bind: first.server.address, tls, allowedClients: ['*'] });
+    again.add(LookupServiceService, { getDrivers: unary(() => ({ names: { compute: 'again' } })) });
+    await again.start();
+    expect(await waiting).toEqual({ names: { compute: 'again' } });
+    await again.stop();
+  });
+});
+
+describe('a server', () => {
+  it('takes no bare handlers, which could end the process', async () => {
+    const { server, pki } = await start();
+    const other = new GrpcServer({ bind: server.address, tls: await pki.cert('x'), allowedClients: [] });
+    expect(() => other.add(LookupServiceService, { getDrivers: () => {} })).toThrow('wrap it with unary()');
+  });
+
+  it('says which address is taken', async () => {
+    const { server, pki } = await start();
+    const other = new GrpcServer({ bind: server.address, tls: await pki.cert('x'), allowedClients: [] });
+    await expect(other.start()).rejects.toThrow(`Cannot listen on 127.0.0.1:${server.address.port}`);
   });
 });

@@ -116,4 +116,13 @@ describe('a process', () => {
     expect(stepsOf(launcher)).toEqual(['start a', 'start b', 'stop b', 'stop a']);
     expect(await launcher.says('stopping')).toMatchObject({ why: 'the launcher has ended' });
   });
+
+  it('ends with its launcher though nobody reads its log any more', async () => {
+    const launcher = spawnFixture('launcher.ts', [fixture('process.ts'), 'pipe']);
+    children.push(launcher);
+    const { child } = await launcher.says('spawned');
+    await launcher.says('started');
+    launcher.process.kill('SIGKILL');
+    await until(() => !isAlive(Number(child)));
+  });
 });

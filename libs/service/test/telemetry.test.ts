@@ -114,7 +114,7 @@ describe('telemetry of a process', () => {
     await child.says('started');
     const scrape = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     for (const side of ['server', 'client']) {
-      const line = scrape.split('\n').find((text) => text.startsWith(`rpc_${side}_call_duration_seconds_count`));
+      const line = scrape.split('\n').find((text) => text.startsWith(`rpc_${side}_call_duration_count`));
       expect(line).toContain('rpc_method="octavia.internal.v1.LookupService/GetDrivers"');
       expect(line).toContain('rpc_response_status_code="OK"');
     }

@@ -6,6 +6,7 @@ import { formatHostPort, type HostPort } from '../settings/fields.ts';
 import { RpcMetrics } from '../telemetry/rpc-metrics.ts';
 import { admission } from './admission.ts';
 import { asMethod, type Definition, type Handlers, splitPath } from './definition.ts';
+import { logGrpc } from './grpc-log.ts';
 import { bodyOf } from './handlers.ts';
 import { HealthService } from './health.ts';
 import { reflectionService } from './reflection.ts';
@@ -61,6 +62,7 @@ export class GrpcServer implements Part {
   #address: HostPort | undefined;
 
   constructor(options: GrpcServerOptions) {
+    logGrpc();
     this.#options = options;
     this.#log = options.log ?? logger('grpc');
     this.#calls = new CallRunner(this.#log);

@@ -27,7 +27,7 @@ const DEFAULT_STOP_MS = 15_000;
 const CRASH_DRAIN_MS = 2_000;
 
 /** When everything has stopped, what still holds the process open gets this long, in milliseconds. */
-const LINGER_MS = 2_000;
+const LINGER_MS = 1_000;
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 

@@ -69,6 +69,8 @@ export const METRIC = {
   HOUSEKEEPING_PURGED: 'octavia.housekeeping.purged',
   /** Counter, {load_balancer}: pending without a flow, so set going again. Above 0 there is a bug. */
   HOUSEKEEPING_RESETTLED: 'octavia.housekeeping.resettled',
+  /** Gauge, {amphora}. Amphorae whose heartbeats wait for an owner. */
+  HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
   /** Gauge, {amphora}. */
