@@ -7,3 +7,4 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';

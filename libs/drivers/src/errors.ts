@@ -13,6 +13,31 @@ export class NotImplemented extends DomainError {
   }
 }
 
+/** A worker that lost its flow called: a newer holder of the same flow was here already. Stop; change nothing more. */
+export class StaleFence extends DomainError {
+  readonly kind = 'conflict';
+  readonly reason = 'STALE_FENCE';
+  constructor(flowId: string, epoch: number, newest: number) {
+    super(`Flow ${flowId} was taken over: epoch ${epoch} called after epoch ${newest}. This holder must stop.`, {
+      flowId,
+      epoch: String(epoch),
+      newest: String(newest),
+    });
+  }
+}
+/** The endpoint failed too often: no call is made before it has rested. `retryAfterMs` says when the next is let through. */
+export class CircuitOpen extends Unavailable {
+  constructor(driver: string, endpoint: string, retryAfterMs: number, options?: ErrorOptions) {
+    super(
+      'CIRCUIT_OPEN',
+      `The ${driver} driver calls ${endpoint} again in ${retryAfterMs} ms: it failed too often just now.`,
+      { driver, endpoint, retryAfterMs: String(retryAfterMs) },
+      retryAfterMs,
+      options,
+    );
+  }
+}
+
 /** Base of everything that a compute driver throws for good, and its catch-all. */
 export class AmphoraComputeError extends DomainError {
   readonly kind: ErrorKind = 'state';
@@ -27,6 +52,16 @@ export class DeleteFailed extends AmphoraComputeError {
 export class InstanceNotFoundError extends AmphoraComputeError {
   override readonly kind = 'missing';
   override readonly reason = 'INSTANCE_NOT_FOUND';
+}
+/** The instance belongs to another compute host: only a worker of that host can say or change anything about it. */
+export class InstanceOfAnotherHost extends AmphoraComputeError {
+  override readonly reason = 'INSTANCE_OF_ANOTHER_HOST';
+  constructor(computeId: string, host: string) {
+    super(`Instance ${computeId} is not of compute host ${host}. Run a worker on the host that has it.`, {
+      computeId,
+      host,
+    });
+  }
 }
 export class NotSuspendedError extends AmphoraComputeError {
   override readonly reason = 'NOT_SUSPENDED';
@@ -78,6 +113,19 @@ export class VipAddressTaken extends DomainError {
   readonly reason = 'VIP_ADDRESS_TAKEN';
   constructor(address: string) {
     super(`The VIP address ${address} is taken. Choose another, or leave it out to get a free one.`, { address });
+  }
+}
+/** The address is not of those that VIPs of the subnet may have. */
+export class VipAddressOutside extends DomainError {
+  readonly kind = 'invalid';
+  readonly reason = 'VIP_ADDRESS_OUTSIDE_RANGE';
+  constructor(address: string, subnetId: string, first: string, last: string) {
+    super(`The VIP address ${address} is not of subnet ${subnetId}: choose one of ${first} to ${last}, or none.`, {
+      address,
+      subnetId,
+      first,
+      last,
+    });
   }
 }
 export class NoFreeAddress extends DomainError {

@@ -38,6 +38,8 @@ export interface ClaimedFlow {
   readonly remainingMs: number;
   /** How long it was due before it was claimed, in milliseconds. */
   readonly waitedMs: number;
+  /** Since it was asked for, in milliseconds. */
+  readonly ageMs: number;
 }
 
 /** What became of a lease at its renewal. BUSY: its row is locked just now; ask again soon. */
@@ -83,7 +85,8 @@ const CLAIM = `
     waiting_for = NULL, deadline_at = deadline_at + (clock_timestamp() - picked.due_at)
   FROM picked WHERE flow.id = picked.id
   RETURNING flow.*, extract(epoch FROM flow.deadline_at - clock_timestamp()) * 1000 AS remaining_ms,
-    extract(epoch FROM clock_timestamp() - picked.due_at) * 1000 AS waited_ms`;
+    extract(epoch FROM clock_timestamp() - picked.due_at) * 1000 AS waited_ms,
+    extract(epoch FROM clock_timestamp() - flow.created_at) * 1000 AS age_ms`;
 
 /**
  * The worker's side of the queue. Each method is one statement, or says that it wants a transaction; each write says
@@ -92,13 +95,16 @@ const CLAIM = `
 export class FlowQueue {
   /** Takes the next flow, also one whose worker fell silent. Null: there is none to take now. */
   async claim(tx: Tx, request: ClaimRequest): Promise<ClaimedFlow | null> {
-    const [[row]]: [(FlowRow & { remaining_ms: string; waited_ms: string })[], number] = await tx.query(CLAIM, [
-      request.worker,
-      request.leaseMs,
-      request.known.map(({ name }) => name),
-      request.known.map(({ version }) => version),
-      request.onlyUrgent,
-    ]);
+    const [[row]]: [(FlowRow & Record<'remaining_ms' | 'waited_ms' | 'age_ms', string>)[], number] = await tx.query(
+      CLAIM,
+      [
+        request.worker,
+        request.leaseMs,
+        request.known.map(({ name }) => name),
+        request.known.map(({ version }) => version),
+        request.onlyUrgent,
+      ],
+    );
     if (!row) return null;
     const hasRunBefore = row.epoch > 1;
     const steps: StepRow[] = hasRunBefore
@@ -110,6 +116,7 @@ export class FlowQueue {
       steps: steps.map(toStepRecord),
       remainingMs: Number(row.remaining_ms),
       waitedMs: Number(row.waited_ms),
+      ageMs: Number(row.age_ms),
     };
   }
 

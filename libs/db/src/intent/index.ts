@@ -1,6 +1,12 @@
 /** What callers asked for: rows, revisions, quotas, addresses, events. */
+export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools } from './children.ts';
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
-export { LoadBalancers } from './load-balancers.ts';
+export { Idempotency, type IdempotentRequest } from './idempotency.ts';
+export { assertEtag, LoadBalancers, type Scope } from './load-balancers.ts';
+export { afterOf, type Filters, pageToken } from './page-token.ts';
+export { type PendingDetail, pendingDetails } from './pending-details.ts';
+export { Quotas, UNLIMITED } from './quotas.ts';
+export { type Action, type ChangedBy, type Delta, deltaOf, type NewRevision, Revisions } from './revisions.ts';
 export {
   entities,
   healthMonitorSchema,
@@ -9,5 +15,8 @@ export {
   memberSchema,
   poolSchema,
 } from './schemas.ts';
+export { type ManagedSubnet, Subnets } from './subnets.ts';
 export { type New, Table, tables } from './table.ts';
 export { Trees } from './trees.ts';
+export { type Listing, type Page, type Related, type View, Views } from './views.ts';
+export { type AddressRequest, VipAddresses } from './vip-addresses.ts';

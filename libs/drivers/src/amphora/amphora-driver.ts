@@ -11,7 +11,7 @@ export interface AmphoraEndpoint {
 
 /**
  * Talks to the agent of an amphora, one call at a time per amphora. Every method may be repeated without further effect. Any may
- * throw AmphoraUnavailable (retry later) or AmphoraError (do not).
+ * throw AmphoraUnavailable (retry later), AmphoraError (do not) or StaleFence (another holder of the flow was there).
  */
 export interface AmphoraDriver {
   readonly name: string;

@@ -7,6 +7,9 @@ export type AmphoraType = 'VM' | 'CONTAINER' | 'BARE_METAL' | 'HW_LOAD_BALANCER'
 export const MAX_CONFIG_DRIVE_FILES = 5;
 export const MAX_CONFIG_DRIVE_FILE_BYTES = 10 * 1024;
 
+/** Text, or bytes as they are. Source: "a string or a file-like object", compute driver interface, Octavia 0.5. */
+export type FileContent = string | Uint8Array;
+
 /** Parameters of `build`, all of the 0.5 interface and what later Octavia added. */
 export interface BuildRequest {
   /** UUID; the instance's name is derived from it (`amphora-<id>`), so a second build finds the first. */
@@ -21,8 +24,8 @@ export interface BuildRequest {
   readonly networkIds?: readonly string[];
   readonly availabilityZone?: string;
   /** Absolute path in the amphora to content. @see MAX_CONFIG_DRIVE_FILES */
-  readonly configDriveFiles?: Readonly<Record<string, string>>;
-  readonly userData?: string;
+  readonly configDriveFiles?: Readonly<Record<string, FileContent>>;
+  readonly userData?: FileContent;
 }
 
 export interface Instance {
@@ -43,12 +46,16 @@ export interface Instance {
 
 /**
  * Makes and deletes amphora instances. Every method may be repeated without further effect, and returns within 200 ms of work of
- * its own: building goes on behind it, `get` tells when it is done. Any may throw ComputeUnavailable.
+ * its own: building goes on behind it, `get` tells when it is done. Any may throw ComputeUnavailable, StaleFence, and for the id of an
+ * instance elsewhere InstanceOfAnotherHost.
  */
 export interface ComputeDriver {
   /** Such as `local`. */
   readonly name: string;
-  /** Starts to build, or finds what an earlier call started. Returns the compute id. @throws AmphoraBuildError */
+  /**
+   * Starts to build, or finishes or finds what an earlier call started. Returns the compute id. An amphora that was fenced or deleted is
+   * never built again. @throws AmphoraBuildError
+   */
   build(request: BuildRequest, context?: CallContext): Promise<string>;
   /** Deletes the instance and its files. Succeeds if there is none. @throws DeleteFailed */
   delete(computeId: string, context?: CallContext): Promise<void>;

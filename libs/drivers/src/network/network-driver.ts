@@ -39,18 +39,25 @@ export interface VipPort {
   readonly hostRoutes: readonly { readonly destination: string; readonly nexthop: string }[];
 }
 
-/** Addresses for load balancers. Every method may be repeated without further effect. Any may throw NetworkUnavailable. */
+/** Addresses for load balancers. Every method may be repeated without further effect. Any may throw NetworkUnavailable and StaleFence. */
 export interface NetworkDriver {
   readonly name: string;
   /** Subnets whose addresses our database manages; the first is the default. Empty where the network service does all. */
   managedSubnets(): Promise<readonly Subnet[]>;
   /** @throws NotFound */
   getSubnet(id: string, context?: CallContext): Promise<Subnet>;
-  /** Reserves the address that clients connect to, or finds what an earlier call reserved. @throws VipAddressTaken, NoFreeAddress */
+  /**
+   * Reserves the address that clients connect to, or finds what an earlier call reserved. Where `vipRange` is set our database has
+   * chosen the address, and the driver makes sure that it can be had.
+   * @throws VipAddressTaken, VipAddressOutside, NoFreeAddress, NotFound
+   */
   allocateVip(request: VipRequest, context?: CallContext): Promise<AllocatedVip>;
   /** Gives the address back. Succeeds if there is none. */
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void>;
-  /** Makes the VIP reachable at the instance; its old holder must be fenced. */
+  /**
+   * Makes the VIP reachable at the instance. Its old holder must be fenced; a driver that can see that it is not refuses.
+   * @throws FenceNotConfirmed
+   */
   plugVip(
     request: {
       readonly loadBalancerId: string;

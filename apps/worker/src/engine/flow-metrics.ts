@@ -1,0 +1,49 @@
+import type { ClaimedFlow, FlowRecord } from '@octavia/db';
+import type { Fault } from '@octavia/domain';
+import { ATTR, errorType, METRIC, meter } from '@octavia/service';
+import type { Attributes, Histogram } from '@opentelemetry/api';
+
+/** Bounds of the buckets, in seconds: from the noop drivers' milliseconds to the deadline of a minute. */
+const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+
+/** Attributes of a flow on spans and logs. */
+export function flowAttributes(flow: FlowRecord): Record<string, string> {
+  return {
+    [ATTR.FLOW_ID]: flow.id,
+    [ATTR.FLOW_NAME]: flow.name,
+    ...(flow.loadBalancerId === null ? {} : { [ATTR.LOAD_BALANCER_ID]: flow.loadBalancerId }),
+    ...(flow.amphoraId === null ? {} : { [ATTR.AMPHORA_ID]: flow.amphoraId }),
+  };
+}
+
+/** Measures flows and steps. Ids stay out: every attribute has few values. */
+export class FlowMetrics {
+  readonly #duration: Histogram;
+  readonly #wait: Histogram;
+  readonly #step: Histogram;
+
+  constructor() {
+    const advice = { explicitBucketBoundaries: BOUNDS };
+    const histogram = (name: string, description: string): Histogram =>
+      meter().createHistogram(name, { unit: 's', description, advice });
+    this.#duration = histogram(METRIC.FLOW_DURATION, 'From the request to the settled status');
+    this.#wait = histogram(METRIC.FLOW_WAIT, 'From the time of a flow to its start');
+    this.#step = histogram(METRIC.STEP_DURATION, 'Duration of one try of a step');
+  }
+
+  claimed({ flow, waitedMs }: ClaimedFlow): void {
+    this.#wait.record(waitedMs / 1000, { [ATTR.FLOW_NAME]: flow.name });
+  }
+
+  flowEnded({ flow, ageMs }: ClaimedFlow & { ranMs?: number }, outcome: string, fault: Fault | null): void {
+    const attributes: Attributes = { [ATTR.FLOW_NAME]: flow.name, [ATTR.FLOW_STATE]: outcome };
+    if (fault) attributes[ATTR.ERROR_TYPE] = fault.reason;
+    this.#duration.record(ageMs / 1000, attributes);
+  }
+
+  stepEnded(flow: string, step: string, ms: number, error?: unknown): void {
+    const attributes: Attributes = { [ATTR.FLOW_NAME]: flow, [ATTR.STEP_NAME]: step };
+    if (error !== undefined) attributes[ATTR.ERROR_TYPE] = errorType(error);
+    this.#step.record(ms / 1000, attributes);
+  }
+}

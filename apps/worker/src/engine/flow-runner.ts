@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
+import { ATTR, type Logger, METRIC, meter, type Part } from '@octavia/service';
+import type { AnyFlow } from './flow.ts';
+import { FlowMetrics } from './flow-metrics.ts';
+import { LeaseGone, StopRequested, WorkerStops } from './interruption.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { FlowRun } from './run-flow.ts';
+
+/** Longest time between two looks into the queue, in milliseconds: notifications may be lost. Source: design, own queue. */
+const POLL_MS = 1_000;
+/** After an error of the database, in milliseconds. */
+const AFTER_ERROR_MS = 200;
+
+export interface FlowLimits {
+  /** Silence after which another worker may take a flow over, in milliseconds of the database's clock. */
+  readonly leaseMs: number;
+  /** Flows at once. */
+  readonly concurrency: number;
+  /** So many of them are kept for failovers; less than `concurrency`. */
+  readonly failoverSlots: number;
+  /** How long running steps may go on when the worker stops, in milliseconds. */
+  readonly drainMs?: number;
+}
+
+export interface FlowRunnerOptions<Parts> {
+  readonly db: Database;
+  /** With a pool of its own, so that a busy one does not cost leases. */
+  readonly leaseDb: Database;
+  /** All versions of all flows that this worker runs. Others are left to other workers. */
+  readonly definitions: readonly AnyFlow<Parts>[];
+  readonly parts: Parts;
+  readonly limits: FlowLimits;
+  readonly log: Logger;
+}
+
+const DEFAULT_DRAIN_MS = 2_000;
+
+interface Running<Parts> {
+  readonly run: FlowRun<Parts>;
+  readonly isUrgent: boolean;
+  readonly ended: Promise<void>;
+}
+
+/** Claims flows and runs them. Woken by notifications, by a timer to what comes due next, and by a poll in any case. */
+export class FlowRunner<Parts> implements Part {
+  readonly name = 'flows';
+  readonly #options: FlowRunnerOptions<Parts>;
+  readonly #queue = new FlowQueue();
+  readonly #leases: LeaseKeeper;
+  readonly #metrics = new FlowMetrics();
+  readonly #definitions: ReadonlyMap<string, AnyFlow<Parts>>;
+  /** Shown to operators as the holder of a lease. */
+  readonly #worker = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly #running = new Set<Running<Parts>>();
+  readonly #unlisten: (() => void)[] = [];
+  #isStopping = false;
+  #isWoken = false;
+  #wake: () => void = () => {};
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: FlowRunnerOptions<Parts>) {
+    const { concurrency, failoverSlots, leaseMs } = options.limits;
+    if (failoverSlots >= concurrency) throw new Error('The slots kept for failovers must be fewer than all slots.');
+    this.#options = options;
+    this.#leases = new LeaseKeeper(options.leaseDb, this.#queue, leaseMs);
+    this.#definitions = new Map(options.definitions.map((flow) => [keyOf(flow), flow]));
+  }
+
+  async start(): Promise<void> {
+    const { notifications } = this.#options.db;
+    this.#leases.start();
+    this.#unlisten.push(
+      await notifications.listen(FLOW_CHANNEL, () => this.#look()),
+      await notifications.listen(FLOW_STOP_CHANNEL, (flowId) => this.#leases.look(flowId)),
+    );
+    const count = meter().createObservableGauge(METRIC.FLOW_COUNT, { unit: '{flow}', description: 'Flows not ended' });
+    count.addCallback(async (result) => {
+      if (this.#isStopping) return;
+      for (const { name, state, count } of await new Flows().counts(this.#options.db.reader)) {
+        result.observe(count, { [ATTR.FLOW_NAME]: name, [ATTR.FLOW_STATE]: state });
+      }
+    });
+    this.#loop = this.#claimUntilStopped();
+  }
+
+  /** Lets running steps go on for a short while, then lets their flows go, so that another worker takes them over at once. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const unlisten of this.#unlisten) unlisten();
+    this.#look();
+    await this.#loop;
+    for (const { run } of this.#running) run.drain();
+    const ended = Promise.all([...this.#running].map((one) => one.ended));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.limits.drainMs ?? DEFAULT_DRAIN_MS);
+    });
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
+    for (const { run } of this.#running) run.interrupt(new WorkerStops());
+    await ended;
+    this.#leases.stop();
+  }
+
+  #look(): void {
+    this.#isWoken = true;
+    this.#wake();
+  }
+
+  async #claimUntilStopped(): Promise<void> {
+    while (!this.#isStopping) {
+      this.#isWoken = false;
+      let waitMs: number;
+      try {
+        await this.#claimWhatFits();
+        waitMs = (await this.#queue.nextDue(this.#options.db.reader)) ?? POLL_MS;
+      } catch (error) {
+        if (!this.#isStopping) this.#options.log.warn({ err: error }, 'cannot look into the queue, trying again');
+        waitMs = AFTER_ERROR_MS;
+      }
+      if (!this.#isWoken && !this.#isStopping) await this.#sleep(Math.min(POLL_MS, waitMs + 1));
+    }
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => {};
+  }
+
+  async #claimWhatFits(): Promise<void> {
+    const { limits, db } = this.#options;
+    while (!this.#isStopping && this.#running.size < limits.concurrency) {
+      const ordinary = [...this.#running].filter(({ isUrgent }) => !isUrgent).length;
+      const onlyUrgent = ordinary >= limits.concurrency - limits.failoverSlots;
+      const claimedAt = performance.now();
+      const claimed = await this.#queue.claim(db.reader, {
+        worker: this.#worker,
+        leaseMs: limits.leaseMs,
+        known: [...this.#definitions.values()].map(({ name, version }) => ({ name, version })),
+        onlyUrgent,
+      });
+      if (!claimed) return;
+      const definition = this.#definitions.get(keyOf(claimed.flow));
+      if (!definition) throw new Error(`A flow was claimed that this worker does not know: ${keyOf(claimed.flow)}.`);
+      this.#metrics.claimed(claimed);
+      const run = new FlowRun(definition, claimed, {
+        ...this.#options,
+        queue: this.#queue,
+        leases: this.#leases,
+        metrics: this.#metrics,
+      });
+      this.#leases.hold(
+        claimed.lease,
+        claimedAt,
+        () => run.interrupt(new LeaseGone()),
+        (reason) => run.interrupt(new StopRequested(reason)),
+      );
+      const isUrgent = claimed.flow.priority <= 0 || claimed.flow.stopRequested === 'FAILOVER';
+      const running: Running<Parts> = {
+        run,
+        isUrgent,
+        ended: run.run().then(() => {
+          this.#running.delete(running);
+          this.#look();
+        }),
+      };
+      this.#running.add(running);
+    }
+  }
+}
+
+function keyOf({ name, version }: { readonly name: string; readonly version: number }): string {
+  return `${name} ${version}`;
+}

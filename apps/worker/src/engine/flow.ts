@@ -1,0 +1,73 @@
+import type { FlowRecord, Tx } from '@octavia/db';
+import type { Fault, Json, NewFlow, TraceContext } from '@octavia/domain';
+import type { Logger } from '@octavia/service';
+
+/** What the engine gives to every step, beside what the flows of a process share (`Parts`). */
+export interface EngineContext {
+  readonly flow: FlowRecord;
+  /** Tries of this step, from 1. */
+  readonly attempt: number;
+  /** Aborted when the flow is asked to stop, loses its lease, reaches its deadline, or the worker stops. */
+  readonly signal: AbortSignal;
+  /** For drivers: they refuse the calls of a worker that was replaced. */
+  readonly fence: { readonly flowId: string; readonly epoch: number };
+  readonly log: Logger;
+  /** Runs `work` in one transaction, which commits only while the lease is ours. Take the load balancer's lock first. @throws LeaseLost */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Tells operators and callers what the step waits for, such as `amphora to answer`. */
+  waitingFor(text: string): Promise<void>;
+  /** Links the flow's span to other requests that it serves. */
+  link(contexts: readonly TraceContext[]): void;
+}
+
+export type StepContext<Parts> = Parts & EngineContext;
+
+/**
+ * One step. `State` is the flow's input and the outputs of the steps before. Both functions may run twice, and may be cut off
+ * anywhere: `do` finds what an earlier try left, `undo` does not trust that `do` saved anything.
+ */
+export interface Step<State, Parts> {
+  readonly name: string;
+  /** @returns what later steps need, as JSON; never a secret. @throws DomainError: `unavailable` ones are tried again */
+  do(state: State, context: StepContext<Parts>): Promise<Partial<State> | undefined>;
+  undo?(state: State, context: StepContext<Parts>): Promise<void>;
+}
+
+/** How a flow ended, for the transaction that closes it. */
+export interface FlowEnd<State> {
+  readonly flow: FlowRecord;
+  /** Input and the outputs that were saved. */
+  readonly state: State;
+  readonly outcome: 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
+  /** Set unless it succeeded. */
+  readonly fault: Fault | null;
+}
+
+export interface Flow<State, Parts> {
+  readonly name: string;
+  /** Version of the list of steps and the input. Another list is another version; keep the old one for a release. */
+  readonly version: number;
+  readonly steps: readonly Step<State, Parts>[];
+  /** Default: true. A flow that cannot be undone half-way goes on when it is asked to stop, and is only woken by it. */
+  readonly isStoppable?: boolean;
+  /**
+   * Sets the final statuses, in the transaction that closes the flow. Locks the load balancer first. Returns the push to ask for
+   * when more is desired than was settled.
+   */
+  settle?(tx: Tx, end: FlowEnd<State>, parts: Parts): Promise<NewFlow | null>;
+}
+
+/** A flow of any state, for lists of flows. The engine only passes states on. */
+// biome-ignore lint/suspicious/noExplicitAny: each flow has a state of its own, and a list of them has none in common.
+export type AnyFlow<Parts> = Flow<any, Parts>;
+
+/** A flow's state as the engine sees it. */
+export type AnyState = { readonly [key: string]: Json };
+
+/** There is nothing to do any more: what the flow was for has been deleted, or another flow does it. It ends CANCELLED. */
+export class Superseded extends Error {
+  constructor(why: string) {
+    super(why);
+    this.name = 'Superseded';
+  }
+}

@@ -1,0 +1,404 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type ClaimedFlow,
+  type Database,
+  type FlowQueue,
+  Flows,
+  isConnectionLost,
+  type Lease,
+  LeaseLost,
+} from '@octavia/db';
+import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
+import { ATTR, contextFrom, type Logger, withSpan } from '@octavia/service';
+import { type Span, trace } from '@opentelemetry/api';
+import { retryDelayMs } from './backoff.ts';
+import { type AnyFlow, type AnyState, type EngineContext, type Step, type StepContext, Superseded } from './flow.ts';
+import { type FlowMetrics, flowAttributes } from './flow-metrics.ts';
+import {
+  DeadlineReached,
+  type Interruption,
+  LeaseGone,
+  StepIgnoresSignal,
+  StepTooSlow,
+  StopRequested,
+  untilAborted,
+  WorkerStops,
+} from './interruption.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
+
+/** Tries of one undo, and how long each may take, in milliseconds. What is left then is housekeeping's. */
+const UNDO_TRIES = 3;
+const UNDO_LIMIT_MS = 10_000;
+/** Between tries to write while the database is away, in milliseconds. */
+const DATABASE_RETRY_MS = 100;
+/** Reasons of a fault with which a flow ends CANCELLED: it did not fail. */
+const STOPPED = 'STOPPED';
+const SUPERSEDED = 'SUPERSEDED';
+const CANCELLED_REASONS: readonly string[] = [STOPPED, SUPERSEDED];
+
+export interface RunParts<Parts> {
+  readonly db: Database;
+  readonly queue: FlowQueue;
+  readonly leases: LeaseKeeper;
+  readonly metrics: FlowMetrics;
+  readonly log: Logger;
+  /** What steps get beside the engine's context. */
+  readonly parts: Parts;
+}
+
+type AnyStep<Parts> = Step<AnyState, Parts>;
+
+/**
+ * Runs one claimed flow as far as it gets: to its end, to a try that comes later, or to the loss of its lease. The only code
+ * that knows how flows run. Its promises are in section "A flow" of the examples: saved steps, retries, undo, one last write.
+ */
+export class FlowRun<Parts> {
+  readonly lease: Lease;
+  readonly #definition: AnyFlow<Parts>;
+  readonly #claimed: ClaimedFlow;
+  readonly #run: RunParts<Parts>;
+  readonly #log: Logger;
+  /** Cuts a `do` off, for any reason. */
+  readonly #abort = new AbortController();
+  /** Cuts an undo off, too: the flow is not ours any more. */
+  readonly #gone = new AbortController();
+  readonly #deadlineAt: number;
+  #isDraining = false;
+  #state: AnyState;
+  #isHalfDone = false;
+  /** Position to name of the steps that were begun. */
+  readonly #begun = new Map<number, string>();
+
+  constructor(definition: AnyFlow<Parts>, claimed: ClaimedFlow, run: RunParts<Parts>) {
+    this.lease = claimed.lease;
+    this.#definition = definition;
+    this.#claimed = claimed;
+    this.#run = run;
+    this.#deadlineAt = performance.now() + claimed.remainingMs;
+    this.#log = run.log.child({
+      ...flowAttributes(claimed.flow),
+      [ATTR.PROJECT_ID]: claimed.flow.projectId,
+      [ATTR.REQUEST_ID]: claimed.flow.requestId,
+    });
+    const input = isObject(claimed.flow.input) ? claimed.flow.input : {};
+    this.#state = { ...input, ...ids(claimed.flow) };
+  }
+
+  /** Cuts the running step off. Stop requests do not reach a flow that cannot be stopped, or that is being undone. */
+  interrupt(why: Interruption): void {
+    const isStop = why instanceof StopRequested;
+    if (isStop && this.#definition.isStoppable === false) return;
+    if (why instanceof LeaseGone || why instanceof WorkerStops) this.#gone.abort(why);
+    this.#abort.abort(why);
+  }
+
+  /** The worker is about to stop: after the step that runs, the flow is let go. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  /** Never throws. */
+  async run(): Promise<void> {
+    const { flow } = this.#claimed;
+    const attributes = { ...flowAttributes(flow), [ATTR.FLOW_EPOCH]: this.lease.epoch };
+    try {
+      await withSpan(`flow ${flow.name}`, { attributes, parent: flow.traceContext }, (span) => this.#runInSpan(span));
+    } catch (error) {
+      if (error instanceof LeaseLost || error instanceof LeaseGone)
+        this.#log.warn('lease lost, flow left to its successor');
+      else if (error instanceof WorkerStops || error instanceof StepIgnoresSignal) await this.#release();
+      else if (isConnectionLost(error)) await this.#release();
+      // A bug of ours. Its lease runs out, which keeps the next try from following at once.
+      else this.#log.error({ err: error }, 'the flow engine failed');
+    } finally {
+      this.#run.leases.drop(this.lease);
+    }
+  }
+
+  async #runInSpan(span: Span): Promise<void> {
+    const { flow, remainingMs } = this.#claimed;
+    this.#restore();
+    if (flow.stopRequested) this.interrupt(new StopRequested(flow.stopRequested));
+    const deadline = setTimeout(() => this.interrupt(new DeadlineReached()), Math.max(0, remainingMs));
+    try {
+      let fault: Fault | null = null;
+      if (flow.direction === 'UNDO') fault = flow.lastError ?? { reason: STOPPED, message: 'It was stopped.' };
+      else {
+        if (remainingMs <= 0) this.interrupt(new DeadlineReached());
+        const result = await this.#forward(span);
+        if (result === 'LATER') return;
+        fault = result;
+        if (fault) await this.#write(() => this.#run.queue.turnBack(this.#run.db.reader, this.lease, fault));
+      }
+      clearTimeout(deadline);
+      if (fault) {
+        span.setAttribute(ATTR.ERROR_TYPE, fault.reason);
+        await this.#back(span);
+      }
+      await this.#finish(fault);
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** Takes up what earlier runs saved. */
+  #restore(): void {
+    for (const step of this.#claimed.steps) {
+      const defined = this.#definition.steps[step.position];
+      if (defined?.name !== step.name) {
+        throw new Error(
+          `Flow ${this.#definition.name} ${this.#definition.version} has another step at ${step.position}.`,
+        );
+      }
+      if (step.state !== 'UNDONE') this.#begun.set(step.position, step.name);
+      if (step.state === 'DONE' && isObject(step.output)) this.#state = { ...this.#state, ...step.output };
+      this.#isHalfDone ||= defined.undo !== undefined;
+    }
+  }
+
+  /** Does what is not done. Null: all of it. LATER: the flow waits in the queue. Else why it has to be undone. */
+  async #forward(span: Span): Promise<Fault | 'LATER' | null> {
+    const { steps } = this.#definition;
+    const isDone = new Set(this.#claimed.steps.flatMap(({ position, state }) => (state === 'DONE' ? [position] : [])));
+    let done: { position: number; name: string; output: Json } | undefined;
+    for (const [position, step] of steps.entries()) {
+      if (isDone.has(position)) continue;
+      if (this.#abort.signal.aborted || this.#isDraining) {
+        const saved = done;
+        if (saved) await this.#write(() => this.#run.queue.advance(this.#run.db.reader, this.lease, { done: saved }));
+        if (!this.#abort.signal.aborted) throw new WorkerStops();
+        return this.#interrupted(step.name);
+      }
+      await this.#begin(step, position, done);
+      done = undefined;
+      const attempt = this.#attemptOf(step);
+      try {
+        const output = await this.#do(step, attempt, span);
+        this.#state = { ...this.#state, ...output };
+        done = { position, name: step.name, output: output ?? {} };
+      } catch (error) {
+        return this.#failed(step.name, attempt, error);
+      }
+    }
+    if (done) {
+      const last = done;
+      await this.#write(() => this.#run.queue.advance(this.#run.db.reader, this.lease, { done: last }));
+    }
+    return null;
+  }
+
+  /** Saves the step before and notes that this one starts; from the first step with an undo on, the flow is half done. */
+  async #begin(
+    step: AnyStep<Parts>,
+    position: number,
+    done?: { position: number; name: string; output: Json },
+  ): Promise<void> {
+    const { queue, db } = this.#run;
+    const next = { position, name: step.name };
+    this.#begun.set(position, step.name);
+    if (!step.undo || this.#isHalfDone) {
+      return this.#write(() => queue.advance(db.reader, this.lease, { ...(done ? { done } : {}), next }));
+    }
+    await this.#write(() =>
+      db.transaction(async (tx) => {
+        await queue.markHalfDone(tx, this.lease);
+        await queue.advance(tx, this.lease, { ...(done ? { done } : {}), next });
+      }),
+    );
+    this.#isHalfDone = true;
+  }
+
+  #attemptOf(step: AnyStep<Parts>): number {
+    const { flow } = this.#claimed;
+    return flow.step === step.name ? flow.attempt + 1 : 1;
+  }
+
+  async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<AnyState | undefined> {
+    const startedAt = performance.now();
+    const attributes = {
+      ...flowAttributes(this.#claimed.flow),
+      [ATTR.STEP_NAME]: step.name,
+      [ATTR.FLOW_ATTEMPT]: attempt,
+    };
+    try {
+      const output = await withSpan(`step ${step.name}`, { attributes }, () =>
+        untilAborted(step.name, this.#abort.signal, () =>
+          step.do(this.#state, this.#context(step.name, attempt, this.#abort.signal, flowSpan)),
+        ),
+      );
+      this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt);
+      return output as AnyState | undefined;
+    } catch (error) {
+      this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt, error);
+      throw error;
+    }
+  }
+
+  /** What follows from the failure of a step. */
+  async #failed(step: string, attempt: number, error: unknown): Promise<Fault | 'LATER'> {
+    if (error instanceof LeaseLost) throw error;
+    if (this.#abort.signal.aborted) {
+      const verdict = this.#interrupted(step, error);
+      if (!(error instanceof StepIgnoresSignal)) return verdict;
+      // Its late calls must meet a higher epoch: the next claim undoes.
+      await this.#write(() => this.#run.queue.turnBack(this.#run.db.reader, this.lease, verdict));
+      throw error;
+    }
+    if (error instanceof Superseded) return { reason: SUPERSEDED, message: error.message };
+    const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isConnectionLost(error);
+    const fault = faultOf(error);
+    if (!isUnavailable) {
+      this.#log.warn(
+        { [ATTR.STEP_NAME]: step, [ATTR.REASON]: fault.reason, err: error },
+        'step failed for good, undoing',
+      );
+      return fault;
+    }
+    const delayMs = Math.max(0, Math.min(retryDelayMs(attempt, Math.random()), this.#deadlineAt - performance.now()));
+    this.#log.info(
+      { [ATTR.STEP_NAME]: step, [ATTR.FLOW_ATTEMPT]: attempt, [ATTR.REASON]: fault.reason, delayMs },
+      'step to be tried again',
+    );
+    await this.#write(() =>
+      this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, { delayMs, error: fault })),
+    );
+    return 'LATER';
+  }
+
+  /** What follows from an interruption. @throws LeaseGone, WorkerStops */
+  #interrupted(step: string, error?: unknown): Fault {
+    const why: unknown = this.#abort.signal.reason;
+    if (why instanceof StopRequested) return { reason: STOPPED, message: why.message };
+    if (!(why instanceof DeadlineReached)) throw why;
+    const last = error === undefined || error === why || isAbort(error) ? this.#claimed.flow.lastError : faultOf(error);
+    const after = last ? ` Last error: ${last.reason}: ${last.message}` : '';
+    return { reason: 'DEADLINE_EXCEEDED', message: `It was not done in time; it was at ${step}.${after}` };
+  }
+
+  /** Undoes newest first what was begun, the failed step too, and goes on when one undo fails. */
+  async #back(span: Span): Promise<void> {
+    const positions = [...this.#begun.keys()].sort((a, b) => b - a);
+    for (const position of positions) {
+      const step = this.#definition.steps[position];
+      if (!step?.undo) continue;
+      const error = await this.#undo(step, span);
+      await this.#write(() =>
+        this.#run.queue.undone(this.#run.db.reader, this.lease, { position, name: step.name }, error),
+      );
+    }
+  }
+
+  /** Null: undone. Else why it was given up. */
+  async #undo(step: AnyStep<Parts>, flowSpan: Span): Promise<Fault | null> {
+    for (let attempt = 1; ; attempt++) {
+      const limit = new AbortController();
+      const timer = setTimeout(() => limit.abort(new StepTooSlow(UNDO_LIMIT_MS)), UNDO_LIMIT_MS);
+      const signal = AbortSignal.any([limit.signal, this.#gone.signal]);
+      try {
+        const attributes = {
+          ...flowAttributes(this.#claimed.flow),
+          [ATTR.STEP_NAME]: step.name,
+          [ATTR.FLOW_ATTEMPT]: attempt,
+        };
+        await withSpan(`undo ${step.name}`, { attributes }, () =>
+          untilAborted(step.name, signal, async () =>
+            step.undo?.(this.#state, this.#context(step.name, attempt, signal, flowSpan)),
+          ),
+        );
+        return null;
+      } catch (error) {
+        if (error instanceof LeaseLost) throw error;
+        this.#gone.signal.throwIfAborted();
+        if (attempt >= UNDO_TRIES) {
+          this.#log.error({ [ATTR.STEP_NAME]: step.name, err: error }, 'undo failed, something is left over');
+          return faultOf(error);
+        }
+      } finally {
+        clearTimeout(timer);
+      }
+      await sleep(retryDelayMs(attempt, Math.random()));
+    }
+  }
+
+  #context(step: string, attempt: number, signal: AbortSignal, flowSpan: Span): StepContext<Parts> {
+    const { db, queue, parts } = this.#run;
+    const engine: EngineContext = {
+      flow: this.#claimed.flow,
+      attempt,
+      signal,
+      fence: { flowId: this.lease.flowId, epoch: this.lease.epoch },
+      log: this.#log.child({ [ATTR.STEP_NAME]: step }),
+      transaction: (work) =>
+        db.transaction(async (tx) => {
+          const result = await work(tx);
+          await queue.guard(tx, this.lease);
+          return result;
+        }),
+      waitingFor: (text) => queue.waitFor(db.reader, this.lease, text),
+      link: (contexts) => {
+        for (const stored of contexts) {
+          const context = trace.getSpanContext(contextFrom(stored));
+          if (context) flowSpan.addLink({ context });
+        }
+      },
+    };
+    return { ...parts, ...engine };
+  }
+
+  /** Settles the statuses, closes the flow, gives up the turn and asks for the next push: one transaction. */
+  async #finish(fault: Fault | null): Promise<void> {
+    const { db, queue, parts, metrics } = this.#run;
+    const { flow } = this.#claimed;
+    const outcome = fault === null ? 'SUCCEEDED' : CANCELLED_REASONS.includes(fault.reason) ? 'CANCELLED' : 'FAILED';
+    const end = { flow, state: this.#state, outcome, fault } as const;
+    await this.#write(() =>
+      db.transaction(async (tx) => {
+        const push = (await this.#definition.settle?.(tx, end, parts)) ?? null;
+        await queue.finish(tx, this.lease, { state: outcome });
+        if (push) await new Flows().ensurePush(tx, push);
+      }),
+    );
+    metrics.flowEnded(this.#claimed, outcome, fault);
+    this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
+  }
+
+  /** Lets the flow go at once. While the database is away that is tried until the lease has run out by itself. */
+  async #release(): Promise<void> {
+    const { queue, db, leases } = this.#run;
+    while (leases.isHeld(this.lease)) {
+      try {
+        return await queue.release(db.reader, this.lease);
+      } catch {
+        await sleep(DATABASE_RETRY_MS);
+      }
+    }
+  }
+
+  /** Repeats a write while the database is away and the lease is ours: what is done outside must not be done again for that. */
+  async #write(write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error;
+        if (!this.#run.leases.isHeld(this.lease)) throw new LeaseGone();
+        await sleep(DATABASE_RETRY_MS);
+      }
+    }
+  }
+}
+
+function isObject(value: Json): value is AnyState {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function ids({ loadBalancerId, amphoraId }: ClaimedFlow['flow']): AnyState {
+  return {
+    ...(loadBalancerId === null ? {} : { loadBalancerId }),
+    ...(amphoraId === null ? {} : { amphoraId }),
+  };
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || error instanceof DeadlineReached);
+}

@@ -1,0 +1,20 @@
+import type { AnyWorkerFlow } from '../world.ts';
+import { createAmphora, deleteAmphora } from './amphora.ts';
+import { createLoadBalancer } from './create-load-balancer.ts';
+import { deleteLoadBalancer } from './delete-load-balancer.ts';
+import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
+import { updateLoadBalancer } from './update-load-balancer.ts';
+
+/**
+ * Every flow that this worker runs. When the steps or the input of one change, its version is raised, and the old version stays here
+ * for one release: workers of two releases run side by side, and each leaves alone what it does not know.
+ */
+export const definitions: readonly AnyWorkerFlow[] = [
+  createLoadBalancer,
+  updateLoadBalancer,
+  deleteLoadBalancer,
+  failoverLoadBalancer,
+  createAmphora,
+  deleteAmphora,
+  failoverAmphora,
+];

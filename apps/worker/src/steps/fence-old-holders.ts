@@ -1,0 +1,32 @@
+import { tellMilestone, type WorkerStep } from '../world.ts';
+import { fenceAmphora } from './fence-amphora.ts';
+
+export interface FenceOldHoldersState {
+  readonly loadBalancerId: string;
+  readonly newAmphoraId: string;
+}
+
+/**
+ * Makes certain that no earlier holder of the VIP can answer for it any more. Nothing is plugged before that: a dead amphora's
+ * network may still answer. There is no way back from it, so it has no undo.
+ */
+export const fenceOldHolders: WorkerStep<FenceOldHoldersState> = {
+  name: 'fence_old_holders',
+  async do({ loadBalancerId, newAmphoraId }, context) {
+    const { transaction, amphorae, waitingFor } = context;
+    const all = await transaction((tx) => amphorae.ofLoadBalancer(tx, loadBalancerId));
+    const holders = all.filter(({ id }) => id !== newAmphoraId);
+    if (holders.length === 0) return;
+    await waitingFor('old holders of the VIP to be isolated');
+    await Promise.all(
+      holders.map(async (amphora) => {
+        const startedAt = performance.now();
+        await fenceAmphora(amphora, context);
+        const ms = Math.round(performance.now() - startedAt);
+        const subject = { loadBalancerId, amphoraId: amphora.id };
+        await transaction((tx) => tellMilestone(tx, context, 'amphora_fenced', subject, { ms }));
+      }),
+    );
+    return;
+  },
+};

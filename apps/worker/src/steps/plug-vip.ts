@@ -1,0 +1,36 @@
+import { callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
+import { computeIdOf } from './fence-amphora.ts';
+import type { VipState } from './reserve-vip.ts';
+
+export interface PlugVipState extends VipState {
+  readonly newAmphoraId: string;
+}
+
+/** Brings the VIP to the amphora, and tells its agent. Every old holder is isolated by now. */
+export const plugVip: WorkerStep<PlugVipState> = {
+  name: 'plug_vip',
+  async do({ loadBalancerId, newAmphoraId, vip }, context) {
+    const { transaction, amphorae, network } = context;
+    const startedAt = performance.now();
+    const found = await transaction((tx) => amphorae.get(tx, newAmphoraId));
+    const computeId = await computeIdOf(found, context);
+    if (computeId === null) throw new Error(`Amphora ${newAmphoraId} has no instance.`);
+    const request = { loadBalancerId, amphoraId: newAmphoraId, computeId, vip };
+    const port = await network.plugVip(request, callOf(context));
+    await context.amphora.plugVip(endpointOf(found), port, callOf(context));
+    const ms = Math.round(performance.now() - startedAt);
+    await transaction(async (tx) => {
+      const subject = { loadBalancerId, amphoraId: newAmphoraId };
+      await tellMilestone(tx, context, 'vip_plugged', subject, { ms, address: vip.address });
+      await amphorae.update(tx, newAmphoraId, {
+        vrrpIp: port.vrrpIp,
+        haIp: port.vipAddress,
+        vrrpPortId: port.vrrpPortId,
+      });
+    });
+    return;
+  },
+  async undo({ loadBalancerId, newAmphoraId }, context) {
+    await context.network.unplugVip({ loadBalancerId, amphoraId: newAmphoraId }, callOf(context));
+  },
+};

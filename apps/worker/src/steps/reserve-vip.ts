@@ -1,0 +1,31 @@
+import { callOf, type WorkerStep } from '../world.ts';
+
+export interface VipState {
+  readonly loadBalancerId: string;
+  readonly vip: { address: string; subnetId: string; networkId: string; portId: string | null };
+}
+
+/** Finds or reserves the address that clients connect to, and keeps it. A new load balancer gives it back when its creation fails. */
+export const reserveVip: WorkerStep<VipState> = {
+  name: 'reserve_vip',
+  async do({ loadBalancerId }, context) {
+    const { transaction, loadBalancers, network } = context;
+    const { vip: asked } = await transaction((tx) => loadBalancers.get(tx, loadBalancerId, null));
+    const request = { loadBalancerId, subnetId: asked.subnetId, address: asked.address };
+    const vip = { ...(await network.allocateVip(request, callOf(context))) };
+    await transaction(async (tx) => {
+      await tx.query(
+        `UPDATE load_balancer SET vip_address = $2, vip_network_id = coalesce(vip_network_id, $3), vip_port_id = coalesce(vip_port_id, $4)
+         WHERE id = $1`,
+        [loadBalancerId, vip.address, vip.networkId, vip.portId],
+      );
+    });
+    return { vip };
+  },
+  async undo({ loadBalancerId }, context) {
+    await context.network.releaseVip(loadBalancerId, callOf(context));
+  },
+};
+
+/** The same for a load balancer that has served: its address stays its own, whatever happens. */
+export const findVip: WorkerStep<VipState> = { name: 'find_vip', do: reserveVip.do };

@@ -1,0 +1,21 @@
+import { Superseded } from '../engine/flow.ts';
+import type { WorkerStep } from '../world.ts';
+import { discardAmphora } from './discard-amphora.ts';
+
+export interface TakeAmphoraState {
+  readonly amphoraId: string;
+  readonly newAmphoraId: string;
+}
+
+/** Takes up the spare whose row the flow was started with. */
+export const takeAmphora: WorkerStep<TakeAmphoraState> = {
+  name: 'take_amphora',
+  async do({ amphoraId }, { transaction, amphorae }) {
+    const { status } = await transaction((tx) => amphorae.get(tx, amphoraId));
+    if (status !== 'BOOTING') throw new Superseded(`Amphora ${amphoraId} is ${status} by now.`);
+    return { newAmphoraId: amphoraId };
+  },
+  async undo({ amphoraId }, context) {
+    await context.transaction((tx) => discardAmphora(tx, amphoraId, context));
+  },
+};

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { AmphoraUnavailable, ConfigurationRefused } from '../errors.ts';
+import type { VipPort } from '../network/network-driver.ts';
+import type { AmphoraDriver, AmphoraEndpoint } from './amphora-driver.ts';
+
+export interface AmphoraHarness {
+  readonly driver: AmphoraDriver;
+  readonly amphora: AmphoraEndpoint;
+  /** A configuration that the agent's check refuses, and words of the refusal. */
+  readonly refused: { readonly configuration: string; readonly words: string };
+  /** The next call times out, once. */
+  readonly timeOutNextCall: () => void;
+  /** The next call does its work, and its answer is lost, once. */
+  readonly loseNextAnswer: () => void;
+  readonly stop: () => Promise<void>;
+}
+
+const LB = 'b0000000-0000-4000-8000-000000000001';
+const CONFIGURATION = 'global\n    daemon\n';
+const PORT: VipPort = {
+  vipAddress: '203.0.113.5',
+  subnetCidr: '203.0.113.0/24',
+  gateway: '203.0.113.1',
+  macAddress: 'fa:16:3e:00:00:01',
+  vrrpIp: '203.0.113.4',
+  vrrpPortId: null,
+  mtu: 1450,
+  hostRoutes: [],
+};
+
+/** The promises of `AmphoraDriver`, as tests. */
+export function describeAmphoraDriver(name: string, start: () => Promise<AmphoraHarness>): void {
+  const open = async () => {
+    const harness = await start();
+    onTestFinished(async () => {
+      await harness.driver.close();
+      await harness.stop();
+    });
+    return harness;
+  };
+  const md5 = (text: string) => createHash('md5').update(text).digest('hex');
+
+  describe(`${name} as an AmphoraDriver`, () => {
+    it('tells what the agent says of itself', async () => {
+      const { driver, amphora } = await open();
+      expect(await driver.getFacts(amphora)).toMatchObject({
+        apiVersion: '1.0',
+        haproxyVersion: '2.6.12-1+deb12u4',
+        cpuCount: 2,
+      });
+    });
+
+    it('has the agent serve a configuration, and tells its MD5 afterwards', async () => {
+      const { driver, amphora } = await open();
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+    });
+
+    it('says in HAProxy’s words why a configuration was refused, and the old one stays', async () => {
+      const { driver, amphora, refused } = await open();
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      const pushing = driver.pushHaproxy(amphora, LB, refused.configuration);
+      await expect(pushing).rejects.toBeInstanceOf(ConfigurationRefused);
+      await expect(pushing).rejects.toThrow(refused.words);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+    });
+
+    it('plugs a VIP, also when it was plugged before', async () => {
+      const { driver, amphora } = await open();
+      await driver.plugVip(amphora, PORT);
+      await driver.plugVip(amphora, PORT);
+    });
+
+    it('stops and deletes what is there, and what is not', async () => {
+      const { driver, amphora } = await open();
+      await driver.stop(amphora, LB);
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      await driver.stop(amphora, LB);
+      expect(await driver.getHaproxyEtag(amphora, LB)).not.toBeNull();
+      await driver.deleteLoadBalancer(amphora, LB);
+      await driver.deleteLoadBalancer(amphora, LB);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+    });
+
+    it('uploads certificates, rotates the agent’s own and replaces its configuration, each as often as asked', async () => {
+      const { driver, amphora } = await open();
+      for (let i = 0; i < 2; i++) {
+        await driver.uploadCertificate(amphora, LB, 'abc.pem', 'PEM');
+        await driver.rotateAgentCertificate(amphora, 'PEM');
+        await driver.updateAgentConfig(amphora, '[DEFAULT]\n');
+      }
+    });
+
+    it('reports a time-out as AmphoraUnavailable, so that the flow retries', async () => {
+      const { driver, amphora, timeOutNextCall } = await open();
+      timeOutNextCall();
+      await expect(driver.getHaproxyEtag(amphora, LB)).rejects.toBeInstanceOf(AmphoraUnavailable);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+    });
+
+    it('may be called again when the answer was lost', async () => {
+      const { driver, amphora, loseNextAnswer } = await open();
+      loseNextAnswer();
+      await driver.plugVip(amphora, PORT).catch(() => {});
+      await driver.plugVip(amphora, PORT);
+      loseNextAnswer();
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION).catch(() => {});
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+    });
+
+    it('ends a call at once when it is aborted', async () => {
+      const { driver, amphora } = await open();
+      const signal = AbortSignal.abort(new Error('asked to stop'));
+      await expect(driver.pushHaproxy(amphora, LB, CONFIGURATION, { signal })).rejects.toThrow('asked to stop');
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+    });
+  });
+}

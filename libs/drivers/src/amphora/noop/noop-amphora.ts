@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { type AmphoraFacts, OCTAVIA_PLATFORM } from '@octavia/domain';
+import type { CallContext } from '../../call-context.ts';
+import { AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
+import type { VipPort } from '../../network/network-driver.ts';
+import { NoopControl } from '../../noop/noop-control.ts';
+import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
+import type { AmphoraDriver, AmphoraEndpoint } from '../amphora-driver.ts';
+
+export interface NoopAmphoraOptions extends NoopOptions {
+  readonly facts?: AmphoraFacts;
+  /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
+  readonly check?: (configuration: string) => string | null;
+}
+
+/** Facts of every noop amphora: a Debian 12 amphora with two CPUs. */
+export const NOOP_FACTS: AmphoraFacts = {
+  haproxyVersion: '2.6.12-1+deb12u4',
+  keepalivedVersion: '1:2.2.7-1+b2',
+  apiVersion: '1.0',
+  cpuCount: 2,
+  activeTunedProfiles: [],
+  memory: { free: 1_000_000, buffers: 0, cached: 0 },
+  platform: OCTAVIA_PLATFORM,
+};
+
+interface Kept {
+  readonly etag: string;
+  readonly isRunning: boolean;
+}
+
+/** Agents in memory, or in a shared folder: they keep what they are sent and serve nothing. */
+export class NoopAmphoraDriver implements AmphoraDriver {
+  readonly name = 'noop';
+  readonly control: NoopControl;
+  readonly #world: NoopWorld;
+  readonly #facts: AmphoraFacts;
+  readonly #check: (configuration: string) => string | null;
+  readonly #silent = new Set<string>();
+
+  constructor(options: NoopAmphoraOptions = {}) {
+    this.#world = openNoopWorld('amphora', options);
+    this.#facts = options.facts ?? NOOP_FACTS;
+    this.#check = options.check ?? (() => null);
+    this.control = new NoopControl({
+      driver: 'noop amphora',
+      fences: this.#world.fences,
+      unavailable: (message) => new AmphoraUnavailable(message),
+      ...options,
+    });
+  }
+
+  getFacts(amphora: AmphoraEndpoint, context?: CallContext): Promise<AmphoraFacts> {
+    return this.#call('getFacts', amphora, [], context, async () => this.#facts);
+  }
+
+  plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void> {
+    return this.#call('plugVip', amphora, [port], context, () =>
+      this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true),
+    );
+  }
+
+  pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
+      const refusal = this.#check(configuration);
+      if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId: amphora.amphoraId });
+      await this.#keep(amphora, lbId, { etag, isRunning: true });
+    });
+  }
+
+  getHaproxyEtag(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<string | null> {
+    return this.#call('getHaproxyEtag', amphora, [lbId], context, async () => {
+      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      return kept?.etag ?? null;
+    });
+  }
+
+  deleteLoadBalancer(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
+    return this.#call('deleteLoadBalancer', amphora, [lbId], context, () =>
+      this.#world.store.delete('haproxy', `${amphora.amphoraId} ${lbId}`),
+    );
+  }
+
+  uploadCertificate(
+    amphora: AmphoraEndpoint,
+    lbId: string,
+    file: string,
+    pem: string,
+    context?: CallContext,
+  ): Promise<void> {
+    return this.#call('uploadCertificate', amphora, [lbId, file], context, () =>
+      this.#world.store.put('certificates', `${amphora.amphoraId} ${lbId} ${file}`, md5(pem)),
+    );
+  }
+
+  stop(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
+    return this.#call('stop', amphora, [lbId], context, async () => {
+      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      if (kept) await this.#keep(amphora, lbId, { ...kept, isRunning: false });
+    });
+  }
+
+  rotateAgentCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<void> {
+    return this.#call('rotateAgentCertificate', amphora, [], context, async () => {});
+  }
+
+  updateAgentConfig(amphora: AmphoraEndpoint, _content: string, context?: CallContext): Promise<void> {
+    return this.#call('updateAgentConfig', amphora, [], context, async () => {});
+  }
+
+  async close(): Promise<void> {}
+
+  /** For tests: the agent does not answer any more, or answers again. */
+  silence(amphoraId: string, isSilent = true): void {
+    if (isSilent) this.#silent.add(amphoraId);
+    else this.#silent.delete(amphoraId);
+  }
+
+  #keep(amphora: AmphoraEndpoint, lbId: string, kept: Kept): Promise<void> {
+    return this.#world.store.put('haproxy', `${amphora.amphoraId} ${lbId}`, kept);
+  }
+
+  #call<T>(
+    method: string,
+    amphora: AmphoraEndpoint,
+    args: readonly unknown[],
+    context: CallContext | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return this.control.run(method, [amphora.amphoraId, ...args], context, async () => {
+      if (this.#silent.has(amphora.amphoraId)) {
+        throw new AmphoraUnavailable(`The agent of amphora ${amphora.amphoraId} does not answer.`, {
+          amphoraId: amphora.amphoraId,
+        });
+      }
+      return await work();
+    });
+  }
+}
+
+function md5(text: string): string {
+  return createHash('md5').update(text).digest('hex'); // Octavia's ETag; it proves no more than equality.
+}

@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import type { CallContext } from '../../call-context.ts';
+import {
+  AmphoraBuildError,
+  ComputeUnavailable,
+  InstanceNotFoundError,
+  InstanceOfAnotherHost,
+  NotSuspendedError,
+} from '../../errors.ts';
+import { NoopControl } from '../../noop/noop-control.ts';
+import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
+import { checkBuildRequest, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+
+export interface NoopComputeOptions extends NoopOptions {
+  /**
+   * What of an instance that this driver does not remember: true, it is believed to be ACTIVE unless it was fenced or deleted here, so
+   * that noop amphorae outlive the worker that made them, also where no folder is shared; false, it does not exist.
+   */
+  readonly adopt?: boolean;
+}
+
+const PREFIX = 'noop:';
+type State = 'ACTIVE' | 'STOPPED' | 'SUSPENDED';
+interface Kept {
+  readonly state: State;
+  readonly zone: string;
+  readonly imageId: string;
+  readonly computeFlavor: string;
+}
+
+/** Compute in memory, or in a shared folder: instances are rows, and nothing runs. */
+export class NoopComputeDriver implements ComputeDriver {
+  readonly name = 'noop';
+  readonly control: NoopControl;
+  readonly #world: NoopWorld;
+  readonly #adopts: boolean;
+
+  constructor(options: NoopComputeOptions = {}) {
+    this.#world = openNoopWorld('compute', options);
+    this.#adopts = options.adopt ?? false;
+    this.control = new NoopControl({
+      driver: 'noop compute',
+      fences: this.#world.fences,
+      unavailable: (message) => new ComputeUnavailable(message),
+      ...options,
+    });
+  }
+
+  build(request: BuildRequest, context?: CallContext): Promise<string> {
+    const { configDriveFiles = {}, userData: _, ...shown } = request; // Files and user data may hold keys.
+    const args = [{ ...shown, configDriveFiles: Object.keys(configDriveFiles) }];
+    return this.control.run('build', args, context, async () => {
+      checkBuildRequest(this.name, request, ['VM', 'CONTAINER', 'PROCESS', 'BARE_METAL', 'HW_LOAD_BALANCER']);
+      const { amphoraId } = request;
+      if (await this.#isGone(amphoraId)) {
+        throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
+      }
+      if (!(await this.#world.store.get('instances', amphoraId))) {
+        await this.#keep(amphoraId, {
+          state: 'ACTIVE',
+          zone: request.availabilityZone ?? 'noop',
+          imageId: request.imageId ?? request.imageTag ?? 'noop',
+          computeFlavor: request.amphoraFlavor ?? 'noop',
+        });
+      }
+      return PREFIX + amphoraId;
+    });
+  }
+
+  delete(computeId: string, context?: CallContext): Promise<void> {
+    return this.control.run('delete', [computeId], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.delete('instances', amphoraId);
+    });
+  }
+
+  status(computeId: string, context?: CallContext): Promise<'UP' | 'DOWN'> {
+    return this.control.run('status', [computeId], context, async () =>
+      (await this.#find(this.#amphoraOf(computeId))).state === 'ACTIVE' ? 'UP' : 'DOWN',
+    );
+  }
+
+  get(by: { computeId: string } | { amphoraId: string }, context?: CallContext): Promise<Instance> {
+    return this.control.run('get', [by], context, async () => {
+      const amphoraId = 'computeId' in by ? this.#amphoraOf(by.computeId) : by.amphoraId;
+      return instance(amphoraId, await this.#find(amphoraId));
+    });
+  }
+
+  /** Only instances that this driver remembers: those that it would merely adopt are not known before somebody names them. */
+  list(context?: CallContext): Promise<readonly Instance[]> {
+    return this.control.run('list', [], context, async () => {
+      const found: Instance[] = [];
+      for (const amphoraId of await this.#world.store.keys('instances')) {
+        const kept = await this.#world.store.get<Kept>('instances', amphoraId);
+        if (kept) found.push(instance(amphoraId, kept));
+      }
+      return found;
+    });
+  }
+
+  fence(computeId: string, context?: CallContext): Promise<void> {
+    return this.control.run('fence', [computeId], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      await this.#world.store.put('gone', amphoraId, true);
+      const kept = await this.#world.store.get<Kept>('instances', amphoraId);
+      if (kept) await this.#keep(amphoraId, { ...kept, state: 'STOPPED' });
+    });
+  }
+
+  resume(computeId: string, context?: CallContext): Promise<void> {
+    return this.control.run('resume', [computeId], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      const kept = await this.#find(amphoraId);
+      if (kept.state !== 'SUSPENDED') {
+        throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
+      }
+      await this.#keep(amphoraId, { ...kept, state: 'ACTIVE' });
+    });
+  }
+
+  async close(): Promise<void> {}
+
+  /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
+  async disturb(amphoraId: string, state: 'STOPPED' | 'SUSPENDED'): Promise<void> {
+    await this.#keep(amphoraId, { ...(await this.#find(amphoraId)), state });
+  }
+
+  #keep(amphoraId: string, kept: Kept): Promise<void> {
+    return this.#world.store.put('instances', amphoraId, kept);
+  }
+
+  async #find(amphoraId: string): Promise<Kept> {
+    const kept = await this.#world.store.get<Kept>('instances', amphoraId);
+    if (kept) return kept;
+    if (!this.#adopts || !isUuid(amphoraId) || (await this.#isGone(amphoraId))) {
+      throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+    }
+    return { state: 'ACTIVE', zone: 'noop', imageId: 'noop', computeFlavor: 'noop' };
+  }
+
+  async #isGone(amphoraId: string): Promise<boolean> {
+    return (await this.#world.store.get('gone', amphoraId)) !== null;
+  }
+
+  #amphoraOf(computeId: string): string {
+    const amphoraId = computeId.slice(PREFIX.length);
+    if (!computeId.startsWith(PREFIX) || !isUuid(amphoraId)) throw new InstanceOfAnotherHost(computeId, 'noop');
+    return amphoraId;
+  }
+}
+
+function instance(amphoraId: string, { state, zone, imageId, computeFlavor }: Kept): Instance {
+  return {
+    computeId: PREFIX + amphoraId,
+    amphoraId,
+    status: state === 'ACTIVE' ? 'ACTIVE' : 'STOPPED',
+    fault: state === 'SUSPENDED' ? 'It is suspended; resume continues it.' : null,
+    lbNetworkIp: noopAddress(amphoraId),
+    agentPort: 9443,
+    zone,
+    imageId,
+    computeFlavor,
+    computeHost: null,
+  };
+}
+
+/** Management address of a noop amphora: derived from its id, so that it needs no memory, and never routed (fd00::/8). */
+export function noopAddress(amphoraId: string): string {
+  const hash = createHash('sha256').update(amphoraId).digest();
+  const groups = [0, 2, 4, 6].map((offset) => hash.readUInt16BE(offset).toString(16));
+  return `fd6e:6f6f:7001:1:${groups.join(':')}`;
+}

@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { NetworkUnavailable, StaleFence, VipAddressOutside, VipAddressTaken } from '../errors.ts';
+import type { NetworkDriver } from './network-driver.ts';
+
+export interface NetworkHarness {
+  readonly driver: NetworkDriver;
+  /** A driver for the same world, as another worker has it. */
+  readonly restart: () => NetworkDriver;
+  /** The next call times out, once; null where nothing could. */
+  readonly timeOutNextCall: (() => void) | null;
+  readonly stop: () => Promise<void>;
+}
+
+/** The promises of `NetworkDriver`, as tests. */
+export function describeNetworkDriver(name: string, start: () => Promise<NetworkHarness>): void {
+  const open = async () => {
+    const harness = await start();
+    onTestFinished(harness.stop);
+    const [subnet] = await harness.driver.managedSubnets();
+    if (!subnet?.vipRange) throw new Error('The contract needs a managed subnet.');
+    const request = { loadBalancerId: randomUUID(), subnetId: subnet.id, address: null };
+    return { ...harness, subnet, range: subnet.vipRange, request };
+  };
+
+  describe(`${name} as a NetworkDriver`, () => {
+    it('knows its managed subnets, and no other', async () => {
+      const { driver, subnet } = await open();
+      expect(await driver.getSubnet(subnet.id)).toEqual(subnet);
+      await expect(driver.getSubnet(randomUUID())).rejects.toMatchObject({
+        kind: 'missing',
+        reason: 'SUBNET_NOT_FOUND',
+      });
+    });
+
+    it('gives the same address when asked twice, also by another worker', async () => {
+      const { driver, restart, request, subnet } = await open();
+      const first = await driver.allocateVip(request);
+      expect(first).toMatchObject({ subnetId: subnet.id, networkId: subnet.networkId });
+      expect(await driver.allocateVip(request)).toEqual(first);
+      expect(await restart().allocateVip(request)).toEqual(first);
+      expect(await restart().allocateVip({ ...request, address: first.address })).toEqual(first);
+    });
+
+    it('gives the address that is asked for', async () => {
+      const { driver, request, range } = await open();
+      expect(await driver.allocateVip({ ...request, address: range.last })).toMatchObject({ address: range.last });
+    });
+
+    it('refuses an address that another load balancer has', async () => {
+      const { driver, request } = await open();
+      const { address } = await driver.allocateVip(request);
+      const other = { ...request, loadBalancerId: randomUUID(), address };
+      await expect(driver.allocateVip(other)).rejects.toBeInstanceOf(VipAddressTaken);
+    });
+
+    it('refuses an address that VIPs may not have', async () => {
+      const { driver, request } = await open();
+      await expect(driver.allocateVip({ ...request, address: '192.0.2.1' })).rejects.toBeInstanceOf(VipAddressOutside);
+    });
+
+    it('gives different addresses to load balancers that ask one after the other', async () => {
+      const { driver, request } = await open();
+      const first = await driver.allocateVip(request);
+      const second = await driver.allocateVip({ ...request, loadBalancerId: randomUUID() });
+      expect(second.address).not.toBe(first.address);
+    });
+
+    it('gives a released address again, and releases what is not there', async () => {
+      const { driver, request } = await open();
+      const { address } = await driver.allocateVip(request);
+      for (let i = 0; i < 2; i++) await driver.releaseVip(request.loadBalancerId);
+      expect(await driver.allocateVip({ ...request, loadBalancerId: randomUUID(), address })).toMatchObject({
+        address,
+      });
+    });
+
+    it('plugs and unplugs a VIP, each as often as asked', async () => {
+      const { driver, request, subnet } = await open();
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plug = { loadBalancerId, amphoraId: randomUUID(), computeId: 'c', vip };
+      const port = await driver.plugVip(plug);
+      expect(port).toMatchObject({ vipAddress: vip.address, subnetCidr: subnet.cidr });
+      expect(port.macAddress).toMatch(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+      expect(await driver.plugVip(plug)).toEqual(port);
+      for (let i = 0; i < 2; i++) await driver.unplugVip(plug);
+      await driver.plugVip({ ...plug, amphoraId: randomUUID() });
+    });
+
+    it('refuses a worker that lost its flow', async () => {
+      const { driver, restart, request } = await open();
+      const at = (epoch: number) => ({ fence: { flowId: 'f', epoch } });
+      await driver.allocateVip(request, at(5));
+      await expect(restart().releaseVip(request.loadBalancerId, at(4))).rejects.toBeInstanceOf(StaleFence);
+      await driver.allocateVip(request, at(5));
+      await driver.allocateVip(request, at(6));
+    });
+
+    it('does nothing when the call was aborted', async () => {
+      const { driver, request } = await open();
+      const signal = AbortSignal.abort(new Error('asked to stop'));
+      await expect(driver.allocateVip(request, { signal })).rejects.toThrow('asked to stop');
+    });
+
+    it('reports a time-out as NetworkUnavailable, so that the flow retries', async () => {
+      const { driver, request, timeOutNextCall } = await open();
+      if (!timeOutNextCall) return;
+      timeOutNextCall();
+      await expect(driver.allocateVip(request)).rejects.toBeInstanceOf(NetworkUnavailable);
+      await driver.allocateVip(request);
+    });
+  });
+}

@@ -1,0 +1,87 @@
+import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
+import { CircuitOpen } from '../errors.ts';
+
+export interface BreakerRule {
+  /** Failures in a row after which an endpoint rests. From 1. */
+  readonly failures: number;
+  /** How long it rests before one call is let through to see. Milliseconds, from 1. */
+  readonly restMs: number;
+}
+
+/** What one breaker does now. For people and for sums: endpoints are too many to be a metric's attribute. */
+export interface BreakerState {
+  readonly driver: string;
+  readonly endpoint: string;
+  readonly state: 'closed' | 'open' | 'half-open';
+  /** Milliseconds until an open one lets a call through; 0 for the others. */
+  readonly retryAfterMs: number;
+}
+
+/** Endpoints that are remembered: more than one worker talks to at once. The one that was called longest ago is forgotten. */
+const MAX_ENDPOINTS = 10_000;
+
+/** A circuit breaker per endpoint, so that one dead amphora holds up no call to another. */
+export class Breakers {
+  readonly #driver: string;
+  readonly #rule: BreakerRule;
+  readonly #counts: (error: unknown) => boolean;
+  readonly #endpoints = new Map<string, { breaker: ReturnType<typeof circuitBreaker>; openedAt: number }>();
+
+  /** @param counts whether an error says that the endpoint is in trouble */
+  constructor(driver: string, rule: BreakerRule, counts: (error: unknown) => boolean) {
+    this.#driver = driver;
+    this.#rule = rule;
+    this.#counts = counts;
+  }
+
+  /** @throws CircuitOpen without a call, while the endpoint rests */
+  async run<T>(endpoint: string, call: () => Promise<T>): Promise<T> {
+    const entry = this.#entry(endpoint);
+    try {
+      return await entry.breaker.execute(call);
+    } catch (error) {
+      if (!(error instanceof BrokenCircuitError)) throw error;
+      throw new CircuitOpen(this.#driver, endpoint, this.#restLeft(entry.openedAt), {
+        cause: entry.breaker.lastFailure,
+      });
+    }
+  }
+
+  /** Only endpoints that are not closed are of interest, but all that are remembered are told. */
+  states(): readonly BreakerState[] {
+    return [...this.#endpoints].map(([endpoint, { breaker, openedAt }]) => ({
+      driver: this.#driver,
+      endpoint,
+      state: nameOf(breaker.state),
+      retryAfterMs: breaker.state === CircuitState.Open ? this.#restLeft(openedAt) : 0,
+    }));
+  }
+
+  #entry(endpoint: string) {
+    const entry = this.#endpoints.get(endpoint) ?? this.#make();
+    this.#endpoints.delete(endpoint); // So that the map stays ordered by last use.
+    this.#endpoints.set(endpoint, entry);
+    const oldest = this.#endpoints.keys().next().value;
+    if (this.#endpoints.size > MAX_ENDPOINTS && oldest !== undefined) this.#endpoints.delete(oldest);
+    return entry;
+  }
+
+  #make() {
+    const { failures, restMs } = this.#rule;
+    const policy = { halfOpenAfter: restMs, breaker: new ConsecutiveBreaker(failures) };
+    const entry = { breaker: circuitBreaker(handleWhen(this.#counts), policy), openedAt: 0 };
+    entry.breaker.onBreak(() => {
+      entry.openedAt = performance.now();
+    });
+    return entry;
+  }
+
+  #restLeft(openedAt: number): number {
+    return Math.max(1, Math.ceil(openedAt + this.#rule.restMs - performance.now()));
+  }
+}
+
+function nameOf(state: CircuitState): BreakerState['state'] {
+  if (state === CircuitState.Open || state === CircuitState.Isolated) return 'open';
+  return state === CircuitState.HalfOpen ? 'half-open' : 'closed';
+}

@@ -1,0 +1,297 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { describeComputeDriver } from '../src/compute/compute-driver.contract.ts';
+import { writeRecord } from '../src/compute/local/instance-record.ts';
+import { bootId, readProcess } from '../src/compute/local/process-table.ts';
+import { spawnAgent } from '../src/compute/local/spawn-agent.ts';
+import { AmphoraBuildError, ComputeUnavailable, InstanceOfAnotherHost } from '../src/errors.ts';
+import { startLocalCompute } from './local-compute-world.ts';
+import { until } from './until.ts';
+
+for (const usesCgroups of [true, false]) {
+  describeComputeDriver(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, async () => {
+    const world = await startLocalCompute({ usesCgroups });
+    return {
+      ...world,
+      breakNext: null,
+      suspend: async (computeId) => {
+        process.kill(await world.agentPid(computeId), 'SIGSTOP');
+        await until('it is stopped', async () => readProcess(await world.agentPid(computeId))?.state === 'T');
+      },
+      kill: async (computeId) => {
+        const pid = await world.agentPid(computeId);
+        process.kill(pid, 'SIGKILL');
+        await until('it is gone', () => readProcess(pid) === null);
+      },
+    };
+  });
+}
+
+async function open(...options: Parameters<typeof startLocalCompute>) {
+  const world = await startLocalCompute(...options);
+  onTestFinished(world.stop);
+  return world;
+}
+
+async function built(...options: Parameters<typeof startLocalCompute>) {
+  const world = await open(...options);
+  const amphoraId = randomUUID();
+  const computeId = await world.driver.build({ amphoraId });
+  await world.started(computeId);
+  return { ...world, amphoraId, computeId };
+}
+
+/** A process of nobody's, which must survive. */
+function bystander(...args: string[]) {
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', ...args], { stdio: 'ignore' });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const { pid = 0 } = child;
+  return { pid, startTime: readProcess(pid)?.startTime ?? '' };
+}
+
+describe('a local instance', () => {
+  it('gets its files below its folder, readable by us alone, and its configuration made true', async () => {
+    const { driver, paths, started } = await open({ haproxyCmd: '/opt/haproxy' });
+    const amphoraId = randomUUID();
+    const computeId = await driver.build({
+      amphoraId,
+      configDriveFiles: {
+        '/etc/octavia/amphora-agent.conf': '[haproxy_amphora]\nbase_path = /var/lib/octavia\nbind_host = ::\n',
+        '/etc/octavia/certs/server.pem': Buffer.from('PEM'),
+      },
+    });
+    await started(computeId);
+    const { folder, config, sockets } = paths(computeId);
+    const { lbNetworkIp } = await driver.get({ computeId });
+    const text = await readFile(config, 'utf8');
+    expect(text).toContain(`base_path = ${folder}/var/lib/octavia\nbind_host = ${lbNetworkIp}\nbind_port = 9443\n`);
+    expect(text).toContain('haproxy_cmd = /opt/haproxy\n');
+    expect(text).toContain(`[octavia_controller]\nsocket_path = ${sockets}\nexclusive_bind = True\n`);
+    expect(await readFile(join(folder, 'etc/octavia/certs/server.pem'), 'utf8')).toBe('PEM');
+    expect((await stat(join(folder, 'etc/octavia/certs/server.pem'))).mode & 0o777).toBe(0o600);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+    expect((await stat(sockets)).mode & 0o777).toBe(0o700);
+  });
+
+  it('does not inherit what our environment holds', async () => {
+    process.env.DATABASE_URL = 'postgres://secret';
+    onTestFinished(() => void delete process.env.DATABASE_URL);
+    const { agentPid, computeId } = await built();
+    expect(await readFile(`/proc/${await agentPid(computeId)}/environ`, 'utf8')).not.toContain('secret');
+  });
+
+  it('tells the last words of an agent that ended', async () => {
+    const { driver } = await open();
+    const configDriveFiles = { '/etc/octavia/amphora-agent.conf': '[x]\nstand_in = dies\n' };
+    const computeId = await driver.build({ amphoraId: randomUUID(), configDriveFiles });
+    const stopped = await until('it stopped', async () => {
+      const instance = await driver.get({ computeId });
+      return instance.status === 'STOPPED' && instance.fault?.includes('last') === false ? instance : null;
+    });
+    expect(stopped.fault).toContain('the stand-in was told to die');
+  });
+
+  it('cannot be built without an agent, and says which file is missing', async () => {
+    const { driver } = await open({ agentBundlePath: '/nowhere/agent.mjs' });
+    await expect(driver.build({ amphoraId: randomUUID() })).rejects.toThrow('/nowhere/agent.mjs');
+  });
+});
+
+describe('a build that crashed half-way', () => {
+  it('after it leased the address: the next one takes the same', async () => {
+    const { driver, layout } = await open();
+    const amphoraId = randomUUID();
+    await mkdir(layout.leases, { recursive: true });
+    await symlink(amphoraId, join(layout.leases, '127.99.99.99'));
+    await driver.build({ amphoraId });
+    expect((await driver.get({ amphoraId })).lbNetworkIp).toBe('127.99.99.99');
+  });
+
+  it('before it started the agent: the next one finishes it, with its own files', async () => {
+    const { driver, paths, started } = await open();
+    const amphoraId = randomUUID();
+    const hostId = await driver.hostId();
+    const id = `${hostId}:${amphoraId}`;
+    const rest = { agentPort: 9443, zone: 'z', imageId: 'i', computeFlavor: 'f' };
+    await writeRecord(paths(id).record, { amphoraId, hostId, address: '127.1.2.3', ...rest });
+    expect(await driver.get({ amphoraId })).toMatchObject({ status: 'BUILDING' });
+    const computeId = await driver.build({ amphoraId, configDriveFiles: { '/key': 'second' } });
+    await started(computeId);
+    expect(await driver.get({ amphoraId })).toMatchObject({ status: 'ACTIVE' });
+    expect(await readFile(join(paths(computeId).folder, 'key'), 'utf8')).toBe('second');
+  });
+
+  it('after it started the agent: there is one agent, not two', async () => {
+    const { amphoraId, computeId, agentPid, restart } = await built();
+    const pid = await agentPid(computeId);
+    await restart().build({ amphoraId });
+    expect(await agentPid(computeId)).toBe(pid);
+  });
+
+  it('and woke up late, after the other one: its agent ends before it runs', async () => {
+    const { options, amphoraId, computeId, paths, alive } = await built();
+    const before = await alive(computeId);
+    await spawnLate(options.agentBundlePath, amphoraId, paths(computeId));
+    expect(await alive(computeId)).toEqual(before);
+  });
+
+  it('and woke up late, after the fence: its agent ends before it runs', async () => {
+    const { options, driver, amphoraId, computeId, paths } = await built();
+    await driver.fence(computeId);
+    await rm(paths(computeId).claim);
+    await rm(paths(computeId).processes);
+    await spawnLate(options.agentBundlePath, amphoraId, paths(computeId));
+    await expect(stat(paths(computeId).processes)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+/** Does the last thing that a build does, and waits until the process of it is gone. */
+async function spawnLate(
+  agentBundlePath: string,
+  amphoraId: string,
+  paths: Awaited<ReturnType<typeof built>>['paths'] extends (id: string) => infer P ? P : never,
+) {
+  const marker = `late-${randomUUID()}`;
+  await spawnAgent({
+    nodePath: process.execPath,
+    agentBundlePath,
+    amphoraId,
+    paths,
+    cgroupProcs: null,
+    environment: { MARKER: marker },
+  });
+  const { eachProcess, hasEnvironment } = await import('../src/compute/local/process-table.ts');
+  await until('the late agent is gone', async () => {
+    let isThere = false;
+    await eachProcess(({ pid }) => {
+      isThere ||= hasEnvironment(pid, 'MARKER', marker);
+    });
+    return !isThere;
+  });
+}
+
+describe('a fence', () => {
+  it.each([true, false])(
+    'kills the whole tree, which ignores SIGTERM and left the session (cgroups: %s)',
+    async (usesCgroups) => {
+      const { driver, computeId, alive } = await built({ usesCgroups });
+      expect(await alive(computeId)).toHaveLength(3);
+      await driver.fence(computeId);
+      expect(await alive(computeId)).toEqual([]);
+    },
+  );
+
+  it('kills what an agent left that is long dead', async () => {
+    const { driver, computeId, alive, agentPid } = await built({ usesCgroups: false });
+    const pid = await agentPid(computeId);
+    process.kill(pid, 'SIGKILL');
+    await until('the agent is gone', () => readProcess(pid) === null);
+    expect(await alive(computeId)).toHaveLength(2);
+    await driver.fence(computeId);
+    expect(await alive(computeId)).toEqual([]);
+  });
+
+  it('kills suspended processes too', async () => {
+    const { driver, computeId, alive } = await built();
+    for (const pid of await alive(computeId)) process.kill(pid, 'SIGSTOP');
+    await driver.fence(computeId);
+    expect(await alive(computeId)).toEqual([]);
+  });
+
+  it('kills processes that carry the folder of the amphora in their command line, and no other', async () => {
+    const { driver, computeId, paths } = await built({ usesCgroups: false });
+    const { folder } = paths(computeId);
+    const helper = bystander(`${folder}/haproxy.cfg`);
+    const neighbour = bystander(`${folder}2/haproxy.cfg`);
+    await driver.fence(computeId);
+    expect(readProcess(helper.pid)).toBeNull();
+    expect(readProcess(neighbour.pid)).not.toBeNull();
+  });
+
+  it('leaves a process alone that has the pid of the agent or of a child by now', async () => {
+    const { driver, computeId, paths } = await built({ usesCgroups: false });
+    await driver.fence(computeId);
+    const other = bystander();
+    const { claim, processes } = paths(computeId);
+    await writeFile(claim, `${other.pid} ${BigInt(other.startTime) - 1n} ${bootId()}\n`);
+    await writeFile(processes, JSON.stringify([{ name: 'x', pid: other.pid, startTime: Number(other.startTime) - 1 }]));
+    await driver.fence(computeId);
+    expect(readProcess(other.pid)).not.toBeNull();
+    expect(await driver.status(computeId)).toBe('DOWN');
+  });
+
+  it('believes neither records of an earlier run of the machine nor a list that names older processes', async () => {
+    const { driver, computeId, paths, agentPid } = await built({ usesCgroups: false });
+    await driver.fence(computeId);
+    const older = bystander();
+    const newer = bystander();
+    const { claim, processes } = paths(computeId);
+    await writeFile(claim, `${older.pid} ${older.startTime} another-boot\n`);
+    await driver.fence(computeId);
+    await writeFile(claim, `${await agentPid(computeId)} ${Number(newer.startTime) + 1} ${bootId()}\n`);
+    await writeFile(processes, JSON.stringify([{ name: 'x', ...older }]));
+    await driver.fence(computeId);
+    expect(readProcess(older.pid)).not.toBeNull();
+  });
+
+  it('also finds an agent whose claim was cut short by a crash', async () => {
+    const { driver, computeId, paths, alive, agentPid } = await built({ usesCgroups: false });
+    const pid = await agentPid(computeId);
+    const left = await alive(computeId);
+    await writeFile(paths(computeId).claim, '');
+    await driver.fence(computeId);
+    expect([pid, ...left].filter((one) => readProcess(one) !== null)).toEqual([]);
+  });
+});
+
+describe('a compute host', () => {
+  it('keeps its id, and refuses a folder that belongs to another', async () => {
+    const { driver, restart } = await open();
+    const hostId = await driver.hostId();
+    expect(await restart().hostId()).toBe(hostId);
+    await expect(restart({ hostId: 'other' }).list()).rejects.toBeInstanceOf(ComputeUnavailable);
+  });
+
+  it('refuses an instance whose folder another host wrote', async () => {
+    const { driver, paths, amphoraId, computeId } = await built();
+    const record = JSON.parse(await readFile(paths(computeId).record, 'utf8'));
+    await writeFile(paths(computeId).record, JSON.stringify({ ...record, hostId: 'other' }));
+    await expect(driver.get({ amphoraId })).rejects.toBeInstanceOf(InstanceOfAnotherHost);
+    await expect(driver.fence(computeId)).rejects.toBeInstanceOf(InstanceOfAnotherHost);
+    expect(await driver.list()).toEqual([]);
+    await writeFile(paths(computeId).record, JSON.stringify(record));
+  });
+
+  it('gives back addresses and files of deleted instances', async () => {
+    const { driver, computeId, layout, paths } = await built();
+    const { folder, sockets } = paths(computeId);
+    await driver.delete(computeId);
+    const { readdir } = await import('node:fs/promises');
+    expect(await readdir(layout.leases)).toEqual([]);
+    for (const path of [folder, sockets]) await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('says so when all its addresses are leased', async () => {
+    const { driver } = await open({ managementFirst: '127.9.9.1', managementLast: '127.9.9.1' });
+    await driver.build({ amphoraId: randomUUID() });
+    await expect(driver.build({ amphoraId: randomUUID() })).rejects.toBeInstanceOf(ComputeUnavailable);
+  });
+
+  it('names every wrong option at once', async () => {
+    const { restart } = await open();
+    expect(() => restart({ dataFolder: 'relative', runtimeFolder: `/${'x'.repeat(40)}` })).toThrow(
+      /dataFolder must be an absolute path; runtimeFolder has 41 bytes/,
+    );
+  });
+
+  it('refuses a type of amphora that it cannot make', async () => {
+    const { driver } = await open();
+    await expect(driver.build({ amphoraId: randomUUID(), amphoraType: 'BARE_METAL' })).rejects.toMatchObject({
+      reason: 'NOT_IMPLEMENTED',
+    });
+    expect(AmphoraBuildError).toBeDefined();
+  });
+});
