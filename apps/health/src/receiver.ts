@@ -6,7 +6,7 @@ import {
   type ShardOwners,
   ShardsLost,
 } from '@octavia/db';
-import { type StatusReport, shardOf } from '@octavia/domain';
+import { type StatusReport, shardOf, Unavailable } from '@octavia/domain';
 import { ATTR, type Logger } from '@octavia/service';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
@@ -165,8 +165,18 @@ export class Receiver {
     } catch (error) {
       if (error instanceof ShardsLost) {
         for (const { range } of parts) if (String(range.first) === error.details.first) shards.lose(range);
-      } else sight.databaseFailed();
-      throw error;
+        throw error;
+      }
+      sight.databaseFailed();
+      throw new Unavailable(
+        'DATABASE_UNAVAILABLE',
+        'The traffic could not be stored. Send the same batch again.',
+        {},
+        200,
+        {
+          cause: error,
+        },
+      );
     }
   }
 }

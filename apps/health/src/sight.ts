@@ -5,13 +5,15 @@ export type Blindness = 'no_listener' | 'paused' | 'database_away' | 'recovering
 
 /**
  * Whether we can judge others' silence: not while we are blind ourselves, and not before everybody had the time of one timeout
- * to be heard again. Blind is who was paused, has no database, or has had no batch from any listener for a whole timeout
- * (listeners also send batches that hold nothing).
+ * to be heard again. Blind is who was paused, has no database, or has had no batch from any listener for half a timeout:
+ * listeners also send batches that hold nothing, and an amphora's last heartbeat is older than its listener's last batch, so
+ * after a whole timeout it would be too late to notice.
  */
 export class Sight {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #maxGapMs: number;
+  readonly #maxBatchGapMs: number;
   #lastLook: number | null = null;
   #lastBatch: number | null = null;
   #clearFrom = Number.NEGATIVE_INFINITY;
@@ -22,12 +24,13 @@ export class Sight {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#maxGapMs = maxGapMs;
+    this.#maxBatchGapMs = timeoutMs / 2;
   }
 
   /** A listener sent a batch. */
   batch(): void {
     const now = this.#clock();
-    if (this.#lastBatch === null || now - this.#lastBatch > this.#timeoutMs) this.#recover(now);
+    if (this.#lastBatch === null || now - this.#lastBatch > this.#maxBatchGapMs) this.#recover(now);
     this.#lastBatch = now;
   }
 
@@ -50,7 +53,7 @@ export class Sight {
       return 'paused';
     }
     if (this.#isDatabaseAway) return 'database_away';
-    if (this.#lastBatch === null || now - this.#lastBatch > this.#timeoutMs) return 'no_listener';
+    if (this.#lastBatch === null || now - this.#lastBatch > this.#maxBatchGapMs) return 'no_listener';
     return now < this.#clearFrom ? 'recovering' : null;
   }
 

@@ -67,7 +67,7 @@ describe('a batch of heartbeats', () => {
     await health.health.shards.keep();
     const heartbeats = [agent.beat({ counters: [traffic()] })];
     await world.query('ALTER TABLE listener_statistics RENAME TO away');
-    await expect(health.report(heartbeats, 1n)).rejects.toThrow();
+    await expect(health.report(heartbeats, 1n)).rejects.toMatchObject({ reason: 'DATABASE_UNAVAILABLE' });
     await world.query('ALTER TABLE away RENAME TO listener_statistics');
     await Promise.all([health.report(heartbeats, 1n), health.report(heartbeats, 1n)]);
     await health.report(heartbeats, 1n);
