@@ -19,6 +19,7 @@ export { CertificateFiles, type TlsFiles } from './grpc/tls-files.ts';
 export { LOG_LEVELS, type Logger, logger } from './process/logger.ts';
 export { PARENT_FD_VARIABLE } from './process/parent-pipe.ts';
 export { exitWithError, type Part, type RunOptions, runUntilSignal } from './process/run.ts';
+export { runAs } from './process/run-as.ts';
 export { BadValue, type Field, type FieldOptions, MissingValue, makeField, type Variables } from './settings/field.ts';
 export {
   duration,
@@ -50,6 +51,7 @@ export {
 } from './settings/settings.ts';
 export { flushTelemetry } from './telemetry/flush.ts';
 export { ATTR, METRIC } from './telemetry/names.ts';
+export { telemetrySettings } from './telemetry/settings.ts';
 export {
   contextFrom,
   currentTraceContext,

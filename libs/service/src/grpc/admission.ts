@@ -44,10 +44,10 @@ export function admission(allowed: readonly string[], metrics: RpcMetrics, log: 
     const { full, service } = splitPath(path);
     const startedAt = performance.now();
     let isMeasured = false;
-    const measure = (code: status, reason?: string): void => {
+    const measure = (code: status): void => {
       if (isMeasured) return;
       isMeasured = true;
-      metrics.record({ full, service, code, reason, seconds: (performance.now() - startedAt) / 1000 });
+      metrics.record({ full, service, code, seconds: (performance.now() - startedAt) / 1000 });
     };
     const client = safely(() => clientName(call), log);
     const isAdmitted = service === HEALTH_SERVICE || (client !== undefined && (isOpen || names.has(client)));
@@ -58,7 +58,7 @@ export function admission(allowed: readonly string[], metrics: RpcMetrics, log: 
             if (isAdmitted) return pass(metadata);
             const refused = new ClientNotAllowed(client ?? '');
             log.warn({ client, method: full }, 'client refused');
-            measure(status.PERMISSION_DENIED, refused.reason);
+            measure(status.PERMISSION_DENIED);
             call.sendStatus(toStatus(refused));
           },
           // Comes after a normal end too, but the status was measured before.

@@ -18,6 +18,7 @@ import { RpcMetrics } from '../telemetry/rpc-metrics.ts';
 import { recordFailure, tracer } from '../telemetry/spans.ts';
 import { callerMetadata } from './caller.ts';
 import { asMethod, type Definition, type MethodLike, type ReplyOf, type RequestOf, splitPath } from './definition.ts';
+import { logGrpc } from './grpc-log.ts';
 import { fromStatus } from './status.ts';
 import { CertificateFiles, type TlsFiles } from './tls-files.ts';
 
@@ -31,6 +32,8 @@ export interface CallOptions {
   caller?: Partial<Caller>;
   /** Gives the call up; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
+  /** Waits until the deadline for a server that is not there yet, instead of failing at once. */
+  waitForReady?: boolean;
 }
 
 export interface RpcClientOptions extends TlsFiles {
@@ -74,6 +77,7 @@ export function rpcClient<D extends Definition>(
   address: string | HostPort,
   options: RpcClientOptions,
 ): RpcClient<D> {
+  logGrpc();
   const files = new CertificateFiles(options, options.tlsReloadMs);
   const { host, port } = typeof address === 'string' ? parseHostPort(address) : address;
   const name = options.serverName ?? host;
@@ -127,7 +131,7 @@ class Channel {
     options.signal?.throwIfAborted();
     const { path, requestSerialize, responseDeserialize } = asMethod(method);
     const measured = this.#begin(path);
-    const metadata = measured.metadata(options.caller);
+    const metadata = measured.metadata(options);
     const deadline = Date.now() + (options.deadlineMs ?? DEFAULT_DEADLINE_MS);
     return await new Promise<ReplyOf<M>>((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
@@ -156,7 +160,7 @@ class Channel {
     options.signal?.throwIfAborted();
     const { path, requestSerialize, responseDeserialize } = asMethod(method);
     const measured = this.#begin(path);
-    const metadata = measured.metadata(options.caller);
+    const metadata = measured.metadata(options);
     const deadline = options.deadlineMs === undefined ? undefined : Date.now() + options.deadlineMs;
     const call: ClientReadableStream<unknown> = this.#client.makeServerStreamRequest(
       path,
@@ -206,8 +210,9 @@ class MeasuredCall {
     this.#span = tracer().startSpan(full, { kind: SpanKind.CLIENT, attributes });
   }
 
-  metadata(caller: Partial<Caller> | undefined): Metadata {
+  metadata({ caller, waitForReady }: CallOptions): Metadata {
     const metadata = callerMetadata(caller);
+    metadata.setOptions({ waitForReady: waitForReady ?? false });
     propagation.inject(trace.setSpan(context.active(), this.#span), metadata, setter);
     return metadata;
   }

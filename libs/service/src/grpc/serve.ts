@@ -5,6 +5,7 @@ import {
   type Metadata,
   type ServerUnaryCall,
   type ServerWritableStream,
+  type StatusObject,
   status,
 } from '@grpc/grpc-js';
 import { type Caller, DomainError, Unavailable } from '@octavia/domain';
@@ -18,6 +19,7 @@ import { splitPath } from './definition.ts';
 import type { Body, CallContext } from './handlers.ts';
 import { toStatus } from './status.ts';
 
+type Answer = (failure: StatusObject | null, reply?: unknown) => void;
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 
 /** Codes by which the fault is ours or of what we depend on: a person may want to know. */
@@ -49,6 +51,8 @@ const getter = {
 export class CallRunner {
   readonly #log: Logger;
   readonly #streams = new Set<AbortController>();
+  /** Calls without an answer yet, as functions that answer them at once. */
+  readonly #unanswered = new Set<() => void>();
   #isStopping = false;
 
   constructor(log: Logger) {
@@ -61,12 +65,18 @@ export class CallRunner {
     for (const controller of this.#streams) controller.abort(new ServiceStopping());
   }
 
+  /** Answers every call whose handler has not, and tells the handler by its signal. */
+  abandon(): void {
+    for (const giveUp of this.#unanswered) giveUp();
+  }
+
   unary(body: Body & { kind: 'unary' }): handleUnaryCall<unknown, unknown> {
     return (call, callback) => {
       const controller = abortOnEnd(call);
+      const answer = this.#answerOnce(controller, callback);
       this.#run(call, controller.signal, (context) => body.run(call.request, context)).then(
-        (reply) => callback(null, reply),
-        (error: unknown) => callback(toStatusOf(error)),
+        (reply) => answer(null, reply),
+        (error: unknown) => answer(toStatusOf(error)),
       );
     };
   }
@@ -74,6 +84,12 @@ export class CallRunner {
   serverStream(body: Body & { kind: 'serverStream' }): handleServerStreamingCall<unknown, unknown> {
     return (call) => {
       const controller = abortOnEnd(call);
+      const answer = this.#answerOnce(controller, (failure) => {
+        this.#streams.delete(controller);
+        // gRPC takes the status of a stream from this event; `destroy` would lose it.
+        if (failure) call.emit('error', Object.assign(new Error('call failed'), failure));
+        else call.end();
+      });
       this.#streams.add(controller);
       if (this.#isStopping) controller.abort(new ServiceStopping());
       const send = (reply: unknown) => sendOne(call, reply, controller.signal);
@@ -81,13 +97,28 @@ export class CallRunner {
         await body.run(call.request, { ...context, send });
         // A handler may just return when it is told to stop: the client still learns why.
         if (controller.signal.reason instanceof ServiceStopping) throw controller.signal.reason;
-      })
-        .then(
-          () => call.end(),
-          (error: unknown) => call.destroy(Object.assign(new Error('call failed'), toStatusOf(error))),
-        )
-        .finally(() => this.#streams.delete(controller));
+      }).then(
+        () => answer(null),
+        (error: unknown) => answer(toStatusOf(error)),
+      );
     };
+  }
+
+  #answerOnce(controller: AbortController, answer: Answer): Answer {
+    let isAnswered = false;
+    const once: Answer = (failure, reply) => {
+      if (isAnswered) return;
+      isAnswered = true;
+      this.#unanswered.delete(giveUp);
+      answer(failure, reply);
+    };
+    const giveUp = (): void => {
+      const stopping = new ServiceStopping();
+      controller.abort(stopping);
+      once(toStatus(stopping));
+    };
+    this.#unanswered.add(giveUp);
+    return once;
   }
 
   async #run<T>(call: AnyCall, signal: AbortSignal, body: (context: CallContext) => Promise<T> | T): Promise<T> {
@@ -141,14 +172,14 @@ export class CallRunner {
 
 /** A failure that has become a status and is logged already. */
 class Answered extends Error {
-  readonly sent: ReturnType<typeof toStatus>;
-  constructor(sent: ReturnType<typeof toStatus>) {
+  readonly sent: StatusObject;
+  constructor(sent: StatusObject) {
     super(sent.details);
     this.sent = sent;
   }
 }
 
-function toStatusOf(error: unknown): ReturnType<typeof toStatus> {
+function toStatusOf(error: unknown): StatusObject {
   return error instanceof Answered ? error.sent : toStatus(error);
 }
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { experimental, Server, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { type Logger, logger } from '../process/logger.ts';
@@ -7,6 +6,7 @@ import { formatHostPort, type HostPort } from '../settings/fields.ts';
 import { RpcMetrics } from '../telemetry/rpc-metrics.ts';
 import { admission } from './admission.ts';
 import { asMethod, type Definition, type Handlers, splitPath } from './definition.ts';
+import { logGrpc } from './grpc-log.ts';
 import { bodyOf } from './handlers.ts';
 import { HealthService } from './health.ts';
 import { reflectionService } from './reflection.ts';
@@ -30,6 +30,9 @@ export interface GrpcServerOptions {
 
 const DEFAULT_DRAIN_MS = 5_000;
 const DEFAULT_MESSAGE_BYTES = 4_194_304;
+
+/** How long the last answers may take to leave before connections are cut, in milliseconds. */
+const ABANDON_MS = 200;
 
 /** Silence after which a connection is probed, and how long the answer may take, in milliseconds. */
 const KEEPALIVE_MS = 20_000;
@@ -59,6 +62,7 @@ export class GrpcServer implements Part {
   #address: HostPort | undefined;
 
   constructor(options: GrpcServerOptions) {
+    logGrpc();
     this.#options = options;
     this.#log = options.log ?? logger('grpc');
     this.#calls = new CallRunner(this.#log);
@@ -75,7 +79,7 @@ export class GrpcServer implements Part {
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_concurrent_streams': MAX_STREAMS,
       'grpc.max_connection_age_ms': MAX_CONNECTION_AGE_MS,
-      'grpc.enable_channelz': 0,
+      // Channelz stays on: without it grpc-js 1.14 knows no connections that forceShutdown could close.
       interceptors: [admission(this.#options.allowedClients, new RpcMetrics('server'), this.#log)],
     };
   }
@@ -146,11 +150,22 @@ export class GrpcServer implements Part {
     this.setServing(false);
     this.#calls.endStreams();
     this.#health.endWatches();
-    const limit = AbortSignal.timeout(this.#options.drainMs ?? DEFAULT_DRAIN_MS);
-    const drained = new Promise<'drained'>((resolve) => this.#server.tryShutdown(() => resolve('drained')));
-    const late = limit.aborted ? Promise.resolve() : once(limit, 'abort');
-    if ((await Promise.race([drained, late])) === 'drained') return;
-    this.#log.warn('calls did not end in time, their connections are closed');
+    const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    if (await isWithin(drained, this.#options.drainMs ?? DEFAULT_DRAIN_MS)) return;
+    this.#log.warn('calls did not end in time, they are abandoned');
+    this.#calls.abandon();
+    if (await isWithin(drained, ABANDON_MS)) return;
     this.#server.forceShutdown();
   }
+}
+
+/** Whether the work ends within the time. */
+async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const isDone = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return isDone;
 }

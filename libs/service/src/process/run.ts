@@ -27,7 +27,7 @@ const DEFAULT_STOP_MS = 15_000;
 const CRASH_DRAIN_MS = 2_000;
 
 /** When everything has stopped, what still holds the process open gets this long, in milliseconds. */
-const LINGER_MS = 2_000;
+const LINGER_MS = 1_000;
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
@@ -85,8 +85,11 @@ class Run {
     for (const part of parts) {
       if (this.isEnding) return;
       const starting = part.start();
+      const late = (ms: number) => () => new TooSlow(part.name, 'start', ms);
+      // Who is asked to end while he starts has no more time for it than for a stop.
+      const hurried = this.ended.then(() => within(starting, this.#stopMs, late(this.#stopMs)));
       try {
-        await within(starting, startMs, () => new TooSlow(part.name, 'start', startMs));
+        await Promise.race([within(starting, startMs, late(startMs)), hurried]);
       } catch (error) {
         this.#log.error({ part: part.name, err: error }, 'part failed to start');
         throw error;

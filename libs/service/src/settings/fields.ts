@@ -177,12 +177,21 @@ export function parseHostPort(value: string): HostPort {
 }
 
 /** `host:port`, such as `127.0.0.1:8443` or `[::1]:8443`; port 0 lets the system choose one to listen on. */
-export function hostPort(name: string, options: FieldOptions & { default?: string } = {}): Field<HostPort> {
-  return makeField({
+export function hostPort(
+  name: string,
+  options?: FieldOptions & { default?: string; optional?: false },
+): Field<HostPort>;
+export function hostPort(name: string, options: FieldOptions & { optional: true }): Field<HostPort | undefined>;
+export function hostPort(
+  name: string,
+  options: FieldOptions & { default?: string; optional?: boolean } = {},
+): Field<HostPort | undefined> {
+  return makeField<HostPort | undefined>({
     name,
     options,
     allowed: 'host:port, such as 127.0.0.1:8443 or [::1]:8443',
     default: options.default,
+    ...(options.optional ? { whenUnset: () => undefined } : {}),
     read: parseHostPort,
   });
 }

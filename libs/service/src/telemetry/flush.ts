@@ -1,7 +1,7 @@
 type Flush = () => Promise<void>;
 
 /** How long the last spans and metrics may take to leave, in milliseconds. */
-const FLUSH_MS = 2_000;
+const FLUSH_MS = 1_500;
 
 /** On `globalThis`: telemetry is loaded by `--import`, maybe from another copy of this file than the service's. */
 const KEY = Symbol.for('octavia.telemetry.flush');

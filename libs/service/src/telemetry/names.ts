@@ -58,6 +58,8 @@ export const METRIC = {
   HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
   /** Counter, {batch}. */
   HEARTBEAT_BATCHES: 'octavia.heartbeat.batches',
+  /** Gauge, {amphora}. Amphorae whose heartbeats wait for an owner. */
+  HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
   /** Gauge, {amphora}. */

@@ -11,8 +11,6 @@ export interface RpcCall {
   readonly full: string;
   readonly service: string;
   readonly code: status;
-  /** Stable reason of the failure where it is known; else the name of the code. */
-  readonly reason?: string;
   readonly seconds: number;
 }
 
@@ -28,7 +26,7 @@ export class RpcMetrics {
     });
   }
 
-  record({ full, service, code, reason, seconds }: RpcCall): void {
+  record({ full, service, code, seconds }: RpcCall): void {
     const name = status[code] ?? String(code);
     const attributes: Attributes = {
       [ATTR.RPC_SYSTEM]: 'grpc',
@@ -36,7 +34,7 @@ export class RpcMetrics {
       [ATTR.RPC_METHOD]: full,
       [ATTR.RPC_STATUS]: name,
     };
-    if (code !== status.OK) attributes[ATTR.ERROR_TYPE] = reason ?? name;
+    if (code !== status.OK) attributes[ATTR.ERROR_TYPE] = name;
     this.#histogram.record(seconds, attributes);
   }
 }
