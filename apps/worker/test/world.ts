@@ -29,6 +29,7 @@ import {
   failoverAmphora,
   updateLoadBalancer,
 } from '@octavia/flows';
+import { currentTraceContext } from '@octavia/service';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
@@ -37,7 +38,9 @@ import { openWorld } from '../src/open-world.ts';
 import type { World } from '../src/world.ts';
 
 export const requester = { projectId: 'project', userId: 'user', requestId: 'request' };
-const by = { author: 'user', requestId: 'request' };
+const caller = { author: 'user', requestId: 'request' };
+/** As the gateway: with the trace of the request. */
+const by = () => ({ ...caller, ...currentTraceContext() });
 const CLASS = { computeFlavor: '', imageTag: '', zone: '', topology: 'SINGLE' } as const;
 const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
@@ -126,7 +129,7 @@ export class TestWorld {
         tx,
         lb,
         { objectKind: 'load_balancer', objectId: id, action: 'CREATE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.start(tx, createLoadBalancer(id, requester, { deadlineMs }));
     });
@@ -156,7 +159,7 @@ export class TestWorld {
         tx,
         begun,
         { objectKind: 'listener', objectId: id, action: 'CREATE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.ensurePush(tx, updateLoadBalancer(loadBalancerId, requester, { deadlineMs }));
     });
@@ -166,12 +169,12 @@ export class TestWorld {
   async removeListener(id: string): Promise<void> {
     await this.db.transaction(async (tx) => {
       const { loadBalancer } = await this.#listeners.begin(tx, id, null);
-      await this.#listeners.markDeleting(tx, loadBalancer, by, 'id', id);
+      await this.#listeners.markDeleting(tx, loadBalancer, by(), 'id', id);
       await this.#revisions.append(
         tx,
         loadBalancer,
         { objectKind: 'listener', objectId: id, action: 'DELETE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.ensurePush(tx, updateLoadBalancer(loadBalancer.id, requester));
     });
@@ -180,12 +183,12 @@ export class TestWorld {
   async delete(id: string): Promise<void> {
     await this.db.transaction(async (tx) => {
       const begun = await this.#loadBalancers.begin(tx, 'delete', id, null);
-      await this.#loadBalancers.markChildrenDeleting(tx, begun, by);
+      await this.#loadBalancers.markChildrenDeleting(tx, begun, by());
       await this.#revisions.append(
         tx,
         begun,
         { objectKind: 'load_balancer', objectId: id, action: 'DELETE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.start(tx, deleteLoadBalancer(id, requester));
     });
@@ -206,7 +209,7 @@ export class TestWorld {
   async spare(status = 'READY'): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
-      await this.amphorae.insert(tx, { id, projectId: 'project', ...by, class: CLASS, computeDriver: 'noop' });
+      await this.amphorae.insert(tx, { id, projectId: 'project', ...caller, class: CLASS, computeDriver: 'noop' });
       await this.flows.start(tx, createAmphora(id, requester));
     });
     await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
@@ -274,7 +277,7 @@ function object(id: string, revision: number) {
   return {
     id,
     projectId: 'project',
-    ...by,
+    ...caller,
     name: id,
     adminStateUp: true,
     tags: [],
