@@ -227,6 +227,10 @@ describe('the haproxy driver', () => {
       message: 'Error reloading haproxy',
       details: '[ALERT] Starting frontend f: cannot bind socket (Address already in use)',
     },
+    {
+      message: 'Error starting haproxy',
+      details: 'address 203.0.113.9 port 80: this machine does not have the address. Choose an address of this machine',
+    },
   ])('reports an address that HAProxy may not bind as ConfigurationRefused: $message', async (body) => {
     const { driver, agent, endpoint } = await open();
     agent.troubles.push(answer('uploaded'), said(500, body));

@@ -20,6 +20,7 @@ export { LOG_LEVELS, type Logger, logger } from './process/logger.ts';
 export { Loop, type LoopOptions } from './process/loop.ts';
 export { PARENT_FD_VARIABLE } from './process/parent-pipe.ts';
 export { exitWithError, type Part, type RunOptions, runUntilSignal } from './process/run.ts';
+export { runAs } from './process/run-as.ts';
 export { BadValue, type Field, type FieldOptions, MissingValue, makeField, type Variables } from './settings/field.ts';
 export {
   duration,

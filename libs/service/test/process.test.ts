@@ -3,7 +3,10 @@ import { type Child, fixture, spawnFixture } from './child.ts';
 import { until } from './world.ts';
 
 const children: Child[] = [];
+/** Processes that a killed launcher leaves to themselves. */
+const orphans: number[] = [];
 afterEach(async () => {
+  for (const pid of orphans.splice(0)) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
   for (const child of children.splice(0)) {
     child.process.kill('SIGKILL');
     await child.ended;
@@ -110,6 +113,7 @@ describe('a process', () => {
     const launcher = spawnFixture('launcher.ts', [fixture('process.ts')]);
     children.push(launcher);
     const { child } = await launcher.says('spawned');
+    orphans.push(Number(child));
     await launcher.says('started');
     launcher.process.kill('SIGKILL');
     await until(() => !isAlive(Number(child)));
@@ -121,6 +125,7 @@ describe('a process', () => {
     const launcher = spawnFixture('launcher.ts', [fixture('process.ts'), 'pipe']);
     children.push(launcher);
     const { child } = await launcher.says('spawned');
+    orphans.push(Number(child));
     await launcher.says('started');
     launcher.process.kill('SIGKILL');
     await until(() => !isAlive(Number(child)));

@@ -23,7 +23,7 @@ interface Check {
 const CHECKS: readonly Check[] = [
   { name: 'build', command: 'npm run --silent build' },
   { name: 'lint', command: 'npm run --silent lint' },
-  { name: 'contract', command: 'nx run-many -t lint breaking generated-is-fresh -p proto --output-style=stream' },
+  { name: 'contract', command: 'nx run-many -t lint breaking freshness -p @octavia/proto --output-style=stream' },
   { name: 'types of tests', command: 'nx run-many -t typecheck --parallel=2 --output-style=stream' },
 ];
 

@@ -10,9 +10,10 @@ export interface Service {
   readonly address: string;
   readonly program: string;
   readonly env: Readonly<Record<string, string>>;
-  /** False: it stays root where we are root, because it drives what only root may. */
-  readonly dropsRoot: boolean;
 }
+
+/** The user without rights that every Debian has. */
+export const UNPRIVILEGED_USER = 'nobody';
 
 /** In the order in which they start; they stop in reverse. */
 export const SERVICE_NAMES = ['health', 'heartbeat-udp', 'worker', 'housekeeping', 'api-gateway'] as const;
@@ -71,9 +72,13 @@ export function servicesOf(plan: Plan): Service[] {
     name,
     address: addressOf(plan, PORTS[name][0]),
     program: join(CLONE, 'apps', name, 'dist', 'main.js'),
-    env: { ...commonSettings(plan, name), ...OWN_SETTINGS[name](plan) },
-    dropsRoot: name !== 'worker',
+    env: { ...commonSettings(plan, name), ...OWN_SETTINGS[name](plan), ...runAs(name) },
   }));
+}
+
+/** Whoever parses foreign input gives root away; the worker drives what only root may. */
+function runAs(name: ServiceName): Record<string, string> {
+  return process.getuid?.() === 0 && name !== 'worker' ? { RUN_AS: UNPRIVILEGED_USER } : {};
 }
 
 function addressOf({ installation }: Plan, port: PortName): string {

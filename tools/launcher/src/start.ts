@@ -6,7 +6,7 @@ import { type Installation, openInstallation, openSecrets } from './installation
 import { prepareMachine } from './machine.ts';
 import { ensureCertificate, openAuthority } from './pki.ts';
 import { claimHome, leaveHome } from './run-file.ts';
-import { CLIENT_NAMES, type Plan, SERVICE_NAMES, type ServiceName, servicesOf } from './services.ts';
+import { CLIENT_NAMES, type Plan, SERVICE_NAMES, type ServiceName, servicesOf, UNPRIVILEGED_USER } from './services.ts';
 import { stopAmphorae } from './stop.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -118,7 +118,7 @@ async function giveAway(home: Home): Promise<void> {
   const [, , uid, gid] =
     passwd
       .split('\n')
-      .find((line) => line.startsWith('nobody:'))
+      .find((line) => line.startsWith(`${UNPRIVILEGED_USER}:`))
       ?.split(':') ?? [];
   if (uid === undefined || gid === undefined) return;
   for (const name of SERVICE_NAMES) {

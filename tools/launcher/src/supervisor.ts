@@ -119,7 +119,9 @@ export class Supervisor {
       readFileSync(this.#tls.keyFile),
       readFileSync(this.#tls.certificateFile),
     );
-    const client: Client & Record<string, unknown> = new HealthClient(this.service.address, tls) as never;
+    // By name, which its certificate has too: TLS knows no addresses as server names.
+    const options = { 'grpc.ssl_target_name_override': this.service.name };
+    const client: Client & Record<string, unknown> = new HealthClient(this.service.address, tls, options) as never;
     try {
       const reply = await new Promise<{ status: string }>((done, fail) => {
         const check = client.check as (

@@ -43,10 +43,10 @@ function isStale(answer: AgentAnswer): boolean {
   return answer.status === 409 && /stale.fence/i.test(`${complaintOf(answer).words} ${complaintOf(answer).reason}`);
 }
 
-/** HAProxy was not let bind an address: no repetition changes that, another configuration does. Words: HAProxy's and Linux's. */
+/** HAProxy was not let bind an address: no repetition changes that, another configuration does. Words: HAProxy's, then our agent's. */
 function isBindFailure(answer: AgentAnswer): boolean {
   const { words, reason } = complaintOf(answer);
-  return reason === 'BIND_FAILED' || /cannot bind|address already in use|EADDRINUSE|EADDRNOTAVAIL/i.test(words);
+  return reason === 'BIND_FAILED' || /cannot bind|address already in use|\baddress \S+ port \d+:/i.test(words);
 }
 
 /** Turns an answer that is no success into the error that it stands for. @param what such as `PUT haproxy` */

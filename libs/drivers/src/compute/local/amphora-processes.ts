@@ -28,19 +28,29 @@ export function readClaim(paths: InstancePaths): { readonly identity: ProcessIde
   return { identity: { pid: Number(pid), startTime } };
 }
 
-const hintsSchema = z.array(
-  z.object({ pid: z.int().positive(), startTime: z.union([z.string(), z.number()]).transform(String) }),
-);
+const identitySchema = z.object({
+  pid: z.int().positive(),
+  startTime: z.union([z.string(), z.number()]).transform(String),
+});
 
-/** What the agent says that it spawned. Only a hint: the file may be old, of another boot, cut short or wrong. */
+/**
+ * What the agent says that it spawned: every pid with a start time, however deep in its file. Only a hint: the file may be old, cut short
+ * or wrong.
+ */
 function readHints(paths: InstancePaths, agent: ProcessIdentity | null): ProcessIdentity[] {
+  if (!agent) return []; // Also when the agent is of another run of the machine, and the file with it.
+  const hints: ProcessIdentity[] = [];
   try {
-    const hints = hintsSchema.parse(JSON.parse(readFileSync(paths.processes, 'utf8')));
-    // A child is never older than its parent: this keeps a wrong file from naming a service of the machine.
-    return agent ? hints.filter((hint) => Number(hint.startTime) >= Number(agent.startTime)) : [];
+    JSON.parse(readFileSync(paths.processes, 'utf8'), (_, value: unknown) => {
+      const { data } = identitySchema.safeParse(value);
+      // A child is never older than its parent: this keeps a wrong file from naming a service of the machine.
+      if (data && Number(data.startTime) >= Number(agent.startTime)) hints.push(data);
+      return value;
+    });
   } catch {
-    return [];
+    // Absent, or no JSON.
   }
+  return hints;
 }
 
 /**

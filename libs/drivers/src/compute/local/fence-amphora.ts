@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FenceNotConfirmed } from '../../errors.ts';
-import { amphoraProcesses } from './amphora-processes.ts';
+import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { killCgroup } from './cgroup.ts';
-import type { InstancePaths, Layout } from './options.ts';
+import type { FenceMarks } from './fence-marks.ts';
+import type { InstancePaths } from './options.ts';
 import { signalProcess } from './process-table.ts';
 
 /** Looks without a find before the amphora counts as gone: one look may miss a child that is born behind it. */
@@ -12,7 +12,7 @@ const CLEAN_LOOKS = 2;
 const LOOK_EVERY_MS = 10;
 
 export interface FenceRequest {
-  readonly layout: Layout;
+  readonly marks: FenceMarks;
   readonly paths: InstancePaths;
   readonly hostId: string;
   readonly amphoraId: string;
@@ -26,9 +26,11 @@ export interface FenceRequest {
  * ends, and whatever started before is found and killed. @throws FenceNotConfirmed
  */
 export async function fenceAmphora(request: FenceRequest): Promise<void> {
-  const { layout, paths, hostId, amphoraId, computeId, timeoutMs, signal } = request;
-  await mkdir(layout.marks, { recursive: true, mode: 0o700 });
-  await writeFile(paths.mark, `${new Date().toISOString()}\n`, { mode: 0o600 });
+  const { marks, paths, hostId, amphoraId, computeId, timeoutMs, signal } = request;
+  await marks.make(amphoraId).catch((error: unknown) => {
+    // On a full disk a claimed instance is fenced all the same: nobody can claim it again, so nobody starts another agent.
+    if (readClaim(paths) === null) throw error;
+  });
 
   const deadline = performance.now() + timeoutMs;
   let cleanLooks = 0;

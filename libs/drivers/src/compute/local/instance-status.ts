@@ -5,7 +5,7 @@ import type { InstanceRecord } from './instance-record.ts';
 import type { InstancePaths } from './options.ts';
 import { readProcess } from './process-table.ts';
 
-/** Bytes of the end of the agent's log that are shown as its last words. */
+/** Bytes of the end of the agent's output that are shown as its last words. */
 const LAST_WORDS_BYTES = 300;
 
 /** What an instance is, as its folder and /proc tell now. */
@@ -30,21 +30,21 @@ async function statusOf(paths: InstancePaths): Promise<Pick<Instance, 'status' |
   if (!claim) return { status: 'BUILDING', fault: null };
   const found = claim.identity ? readProcess(claim.identity.pid) : null;
   if (!found || found.startTime !== claim.identity?.startTime) {
-    return { status: 'STOPPED', fault: `Its agent ended.${await lastWords(paths.log)}` };
+    return { status: 'STOPPED', fault: `Its agent ended.${await lastWords(paths.output)}` };
   }
   if (found.state === 'T') return { status: 'STOPPED', fault: 'It is suspended; resume continues it.' };
   return { status: 'ACTIVE', fault: null };
 }
 
-async function lastWords(log: string): Promise<string> {
-  const file = await open(log).catch(() => null);
+async function lastWords(output: string): Promise<string> {
+  const file = await open(output).catch(() => null);
   if (!file) return '';
   try {
     const { size } = await file.stat();
     const start = Math.max(0, size - LAST_WORDS_BYTES);
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(LAST_WORDS_BYTES), position: start });
     const words = buffer.subarray(0, bytesRead).toString().trim();
-    return words ? ` The end of its log: ${words}` : '';
+    return words ? ` Its last words: ${words}` : '';
   } finally {
     await file.close();
   }

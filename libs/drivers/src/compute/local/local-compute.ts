@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { access, constants, mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
 import type { CallContext } from '../../call-context.ts';
 import {
   AmphoraBuildError,
@@ -12,18 +11,19 @@ import {
   NotSuspendedError,
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
-import { readIfThere, writeOnce, writeWhole } from '../../files.ts';
+import { readIfThere, writeOnce } from '../../files.ts';
+import { namingSystemErrors } from '../../system-errors.ts';
 import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
-import { localAgentConfig } from './agent-config.ts';
+import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
-import { makeCgroup, removeCgroup } from './cgroup.ts';
+import { buildInstance } from './build-instance.ts';
+import { removeCgroup } from './cgroup.ts';
 import { fenceAmphora } from './fence-amphora.ts';
-import { type InstanceRecord, readRecord, writeRecord } from './instance-record.ts';
+import { FenceMarks } from './fence-marks.ts';
+import { type InstanceRecord, readRecord } from './instance-record.ts';
 import { describeInstance } from './instance-status.ts';
 import { AddressLeases } from './leases.ts';
 import {
-  AGENT_CONFIG_PATH,
   checkOptions,
   type InstancePaths,
   type Layout,
@@ -32,9 +32,7 @@ import {
   pathsOf,
 } from './options.ts';
 import { readProcess, signalProcess } from './process-table.ts';
-import { spawnAgent } from './spawn-agent.ts';
 
-const DEFAULT_AGENT_PORT = 9443;
 const DEFAULT_FENCE_TIMEOUT_MS = 5000;
 
 /**
@@ -47,6 +45,7 @@ export class LocalComputeDriver implements ComputeDriver {
   readonly #layout: Layout;
   readonly #fences: EpochFences;
   readonly #leases: AddressLeases;
+  readonly #marks: FenceMarks;
   #hostId: string | null = null;
 
   /** @throws TypeError naming every option that cannot be right */
@@ -55,71 +54,97 @@ export class LocalComputeDriver implements ComputeDriver {
     this.#options = options;
     this.#layout = layoutOf(options);
     this.#fences = new FolderFences(this.#layout.fences);
+    this.#marks = new FenceMarks(this.#layout);
   }
 
-  async build(request: BuildRequest, context?: CallContext): Promise<string> {
-    checkBuildRequest(this.name, request, ['PROCESS', 'CONTAINER', 'VM']);
-    const { amphoraId } = request;
-    const { hostId, paths } = await this.#enter(amphoraId, context);
-    if ((await readIfThere(paths.mark)) !== null) {
-      throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
-    }
-    if (readClaim(paths) === null) await this.#finishBuild(request, hostId, paths, context);
-    return `${hostId}:${amphoraId}`;
+  build(request: BuildRequest, context?: CallContext): Promise<string> {
+    return this.#named(async () => {
+      checkBuildRequest(this.name, request, ['PROCESS', 'CONTAINER', 'VM']);
+      const { amphoraId } = request;
+      const { hostId, paths } = await this.#enter(amphoraId, context);
+      if (await this.#marks.has(amphoraId)) {
+        throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
+      }
+      if (readClaim(paths) === null) {
+        const kept = await readRecord(paths.record);
+        if (kept) this.#checkOwner(kept, hostId);
+        await buildInstance({
+          request,
+          context,
+          hostId,
+          paths,
+          leases: this.#leases,
+          fences: this.#fences,
+          options: this.#options,
+        });
+      }
+      return `${hostId}:${amphoraId}`;
+    });
   }
 
-  async delete(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.#fence(computeId, amphoraId, hostId, paths, context);
-    try {
-      await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
-      await rm(paths.sockets, { recursive: true, force: true });
-      await this.#leases.release(amphoraId);
-    } catch (error) {
-      const why = (error as Error).message;
-      throw new DeleteFailed(`Files of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
-    }
-    removeCgroup(hostId, amphoraId);
+  delete(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.#fence(computeId, amphoraId, hostId, paths, context);
+      try {
+        await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
+        await rm(paths.sockets, { recursive: true, force: true });
+        await this.#leases.release(amphoraId);
+      } catch (error) {
+        const why = (error as Error).message;
+        throw new DeleteFailed(`Files of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
+      }
+      removeCgroup(hostId, amphoraId);
+      await this.#marks.forgetOld();
+    });
   }
 
   async status(computeId: string, context?: CallContext): Promise<'UP' | 'DOWN'> {
     return (await this.get({ computeId }, context)).status === 'ACTIVE' ? 'UP' : 'DOWN';
   }
 
-  async get(by: { computeId: string } | { amphoraId: string }, context?: CallContext): Promise<Instance> {
-    const { amphoraId, hostId, paths } =
-      'computeId' in by ? await this.#enterById(by.computeId, context) : await this.#enter(by.amphoraId, context);
-    const record = isUuid(amphoraId) ? await readRecord(paths.record) : null;
-    if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
-    this.#checkOwner(record, hostId);
-    return describeInstance(record, paths);
+  get(by: { computeId: string } | { amphoraId: string }, context?: CallContext): Promise<Instance> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } =
+        'computeId' in by ? await this.#enterById(by.computeId, context) : await this.#enter(by.amphoraId, context);
+      const record = isUuid(amphoraId) ? await readRecord(paths.record) : null;
+      if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+      this.#checkOwner(record, hostId);
+      return describeInstance(record, paths);
+    });
   }
 
-  async list(context?: CallContext): Promise<readonly Instance[]> {
-    context?.signal?.throwIfAborted();
-    const hostId = await this.hostId();
-    const found: Instance[] = [];
-    for (const amphoraId of await readdir(this.#layout.amphorae).catch(() => [])) {
-      if (!isUuid(amphoraId)) continue;
-      const paths = pathsOf(this.#layout, amphoraId);
-      const record = await readRecord(paths.record);
-      if (record?.hostId === hostId) found.push(await describeInstance(record, paths));
-    }
-    return found;
+  list(context?: CallContext): Promise<readonly Instance[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      const hostId = await this.hostId();
+      const found: Instance[] = [];
+      for (const amphoraId of await readdir(this.#layout.amphorae).catch(() => [])) {
+        if (!isUuid(amphoraId)) continue;
+        const paths = pathsOf(this.#layout, amphoraId);
+        const record = await readRecord(paths.record);
+        if (record?.hostId === hostId) found.push(await describeInstance(record, paths));
+      }
+      return found;
+    });
   }
 
-  async fence(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.#fence(computeId, amphoraId, hostId, paths, context);
+  fence(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.#fence(computeId, amphoraId, hostId, paths, context);
+    });
   }
 
-  async resume(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.get({ computeId });
-    const agent = readClaim(paths)?.identity;
-    const isSuspended = agent && readProcess(agent.pid)?.state === 'T';
-    if (!isSuspended) throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
-    for (const identity of await amphoraProcesses(hostId, amphoraId, paths)) signalProcess(identity, 'SIGCONT');
+  resume(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.get({ computeId });
+      const agent = readClaim(paths)?.identity;
+      const isSuspended = agent && readProcess(agent.pid)?.state === 'T';
+      if (!isSuspended) throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
+      for (const identity of await amphoraProcesses(hostId, amphoraId, paths)) signalProcess(identity, 'SIGCONT');
+    });
   }
 
   async close(): Promise<void> {}
@@ -140,6 +165,10 @@ export class LocalComputeDriver implements ComputeDriver {
     return kept;
   }
 
+  #named<T>(work: () => Promise<T>): Promise<T> {
+    return namingSystemErrors((...error) => new ComputeUnavailable(...error), work);
+  }
+
   async #enter(amphoraId: string, context: CallContext | undefined) {
     context?.signal?.throwIfAborted();
     await this.#fences.admit(context);
@@ -157,68 +186,6 @@ export class LocalComputeDriver implements ComputeDriver {
     if (record.hostId !== hostId) throw new InstanceOfAnotherHost(`${record.hostId}:${record.amphoraId}`, hostId);
   }
 
-  /** Everything here may have been done by a build that crashed, wholly or in part; only the agent's claim decides. */
-  async #finishBuild(request: BuildRequest, hostId: string, paths: InstancePaths, context: CallContext | undefined) {
-    const { amphoraId, configDriveFiles = {} } = request;
-    const { agentBundlePath, nodePath = process.execPath, agentPort = DEFAULT_AGENT_PORT } = this.#options;
-    await this.#checkPrograms(amphoraId, [agentBundlePath, constants.R_OK], [nodePath, constants.X_OK]);
-    const kept = await readRecord(paths.record);
-    if (kept) this.#checkOwner(kept, hostId);
-    const address = await this.#leases.lease(amphoraId);
-    await writeRecord(paths.record, {
-      amphoraId,
-      hostId,
-      address,
-      agentPort,
-      zone: request.availabilityZone ?? 'local',
-      imageId: request.imageId ?? request.imageTag ?? 'local',
-      computeFlavor: request.amphoraFlavor ?? 'local',
-    });
-    await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
-    await this.#writeFiles(configDriveFiles, paths, address, agentPort);
-    if (request.userData !== undefined) await writeWhole(join(paths.folder, 'user-data'), request.userData);
-    await this.#fences.admit(context); // The files took a while: who lost the flow meanwhile starts nothing.
-    context?.signal?.throwIfAborted();
-    const cgroupProcs = (this.#options.usesCgroups ?? true) ? makeCgroup(hostId, amphoraId) : null;
-    const environment = this.#options.agentEnvironment ?? {};
-    await spawnAgent({ nodePath, agentBundlePath, amphoraId, paths, cgroupProcs, environment });
-  }
-
-  async #writeFiles(
-    files: Readonly<Record<string, FileContent>>,
-    paths: InstancePaths,
-    bindHost: string,
-    bindPort: number,
-  ): Promise<void> {
-    const { haproxyCmd, agentSettings } = this.#options;
-    for (const [path, content] of Object.entries({ [AGENT_CONFIG_PATH]: '', ...files })) {
-      const isAgentConfig = path === AGENT_CONFIG_PATH;
-      const text = isAgentConfig
-        ? localAgentConfig(Buffer.from(content).toString(), {
-            folder: paths.folder,
-            bindHost,
-            bindPort,
-            haproxyCmd,
-            controller: {
-              socket_path: paths.sockets,
-              exclusive_bind: 'True', // Amphorae share the host's addresses, so a second bind has to fail.
-              strict_limits: 'False',
-              ...agentSettings,
-            },
-          })
-        : content;
-      await writeWhole(join(paths.folder, path), text);
-    }
-  }
-
-  async #checkPrograms(amphoraId: string, ...programs: readonly [string, number][]): Promise<void> {
-    for (const [path, mode] of programs) {
-      await access(path, mode).catch((error: Error) => {
-        throw new AmphoraBuildError(`Amphora ${amphoraId} cannot be built: ${error.message}.`, { amphoraId, path });
-      });
-    }
-  }
-
   async #fence(
     computeId: string,
     amphoraId: string,
@@ -231,7 +198,7 @@ export class LocalComputeDriver implements ComputeDriver {
     const timeoutMs = this.#options.fenceTimeoutMs ?? DEFAULT_FENCE_TIMEOUT_MS;
     try {
       await fenceAmphora({
-        layout: this.#layout,
+        marks: this.#marks,
         paths,
         hostId,
         amphoraId,

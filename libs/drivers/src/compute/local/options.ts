@@ -73,7 +73,8 @@ export interface InstancePaths {
   /** Written by the agent's own process before it becomes the agent: `<pid> <start time> <boot id>`. */
   readonly claim: string;
   readonly mark: string;
-  readonly log: string;
+  /** What the agent's process prints: hardly more than why it could not start. Its own log is `agent.log` beside it. */
+  readonly output: string;
   readonly config: string;
   /** What the agent says that it spawned: a hint. */
   readonly processes: string;
@@ -89,7 +90,7 @@ export function pathsOf(layout: Layout, amphoraId: string): InstancePaths {
     record: join(folder, 'instance.json'),
     claim: join(folder, 'agent.pid'),
     mark: join(layout.marks, amphoraId),
-    log: join(folder, 'agent.log'),
+    output: join(folder, 'agent.out'),
     config: join(folder, AGENT_CONFIG_PATH),
     processes: join(folder, 'processes.json'),
     sockets: join(layout.runtimeFolder, amphoraId.slice(-12)), // The random end of the id: 48 bits.

@@ -43,12 +43,12 @@ export interface AgentCommand {
  */
 export async function spawnAgent(command: AgentCommand): Promise<void> {
   const { paths, amphoraId } = command;
-  const log = await open(paths.log, 'a', 0o600);
+  const output = await open(paths.output, 'a', 0o600);
   try {
     const child = spawn('/bin/sh', shellArguments(command), {
       cwd: '/',
       detached: true,
-      stdio: ['ignore', log.fd, log.fd],
+      stdio: ['ignore', output.fd, output.fd],
       env: { ...inherited(), ...command.environment, [AMPHORA_VARIABLE]: paths.folder },
     });
     await once(child, 'spawn');
@@ -58,7 +58,7 @@ export async function spawnAgent(command: AgentCommand): Promise<void> {
       amphoraId,
     });
   } finally {
-    await log.close();
+    await output.close();
   }
 }
 

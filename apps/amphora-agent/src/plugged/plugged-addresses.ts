@@ -1,0 +1,54 @@
+import { isIPv4 } from 'node:net';
+import { readJson, replaceFile } from '../files.ts';
+import { explodeAddress } from './address.ts';
+
+/** Ports of members' networks; a load balancer has a few. */
+const MAX_NETWORKS = 256;
+const MAX_VIPS = 1024;
+
+interface Plugged {
+  /** VIPs and the address beside them. */
+  readonly vips: readonly string[];
+  /** Addresses in members' networks, by MAC address of their port. */
+  readonly networks: Readonly<Record<string, readonly string[]>>;
+}
+
+/** The addresses that this amphora was given, kept in a file. In loopback mode all of them are on `lo`. */
+export class PluggedAddresses {
+  readonly interface = 'lo';
+  readonly #file: string;
+  #plugged: Plugged;
+
+  constructor(file: string) {
+    this.#file = file;
+    const found = readJson(file) as Partial<Plugged> | null;
+    this.#plugged = { vips: found?.vips ?? [], networks: found?.networks ?? {} };
+  }
+
+  /** Whether the address is on `lo`: plugged, or of 127.0.0.0/8. */
+  has(address: string): boolean {
+    const { vips, networks } = this.#plugged;
+    const wanted = explodeAddress(address);
+    if (isIPv4(address) && address.startsWith('127.')) return true;
+    return [vips, ...Object.values(networks)].flat().some((known) => explodeAddress(known) === wanted);
+  }
+
+  /** Records VIPs, once each. */
+  add(addresses: readonly string[]): void {
+    const vips = [...new Set([...this.#plugged.vips, ...addresses])].slice(-MAX_VIPS);
+    this.#write({ ...this.#plugged, vips });
+  }
+
+  /** Records exactly these addresses for a port, and returns whether the port was known. */
+  setNetwork(mac: string, addresses: readonly string[]): boolean {
+    const isKnown = Object.hasOwn(this.#plugged.networks, mac);
+    const networks = Object.entries({ ...this.#plugged.networks, [mac]: addresses }).slice(-MAX_NETWORKS);
+    this.#write({ ...this.#plugged, networks: Object.fromEntries(networks) });
+    return isKnown;
+  }
+
+  #write(plugged: Plugged): void {
+    replaceFile(this.#file, JSON.stringify(plugged));
+    this.#plugged = plugged;
+  }
+}

@@ -1,0 +1,24 @@
+import type { Command } from 'commander';
+import { group, leaf, run } from '../grammar.ts';
+import { choice, integer } from '../options.ts';
+import { AMPHORA_STATUSES } from '../words.ts';
+
+const load = () => import('../resources/amphora.ts');
+
+/** `loadbalancer amphora list|show`. */
+export function addAmphoraCommands(parent: Command): void {
+  const amphora = group(parent, 'amphora', 'Amphorae: the appliances that carry the traffic (for administrators)');
+
+  leaf(amphora, 'list', 'List amphorae, oldest first', [
+    'loadbalancer amphora list',
+    'loadbalancer amphora list --loadbalancer web -f json',
+  ])
+    .option('--loadbalancer <loadbalancer>', 'only those of this load balancer (name or id)')
+    .option('--status <status>', 'only those in this status', choice(AMPHORA_STATUSES))
+    .option('--limit <count>', 'read at most this many (default: 10000)', (text) => Math.max(1, integer(text)))
+    .action(run(async () => (await load()).list));
+
+  leaf(amphora, 'show', 'Show an amphora', ['loadbalancer amphora show 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c'])
+    .argument('<amphora>', 'id')
+    .action(run(async () => (await load()).show));
+}

@@ -1,0 +1,74 @@
+import type { Command } from 'commander';
+import { leaf, run } from '../grammar.ts';
+import { withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
+import { withFilters } from './filters.ts';
+
+const load = () => import('../resources/load-balancer.ts');
+
+/** `loadbalancer create|list|show|set|unset|delete|failover|status show`. */
+export function addLoadBalancerCommands(parent: Command): void {
+  addChanges(parent);
+
+  withFilters(
+    leaf(parent, 'list', 'List load balancers, oldest first', [
+      'loadbalancer list',
+      'loadbalancer list --provisioning-status ERROR -f value -c id',
+    ]),
+  )
+    .option('--name <name>', 'only those of this name')
+    .option('--vip-subnet-id <subnet>', 'only those with a VIP of this subnet')
+    .option('--vip-address <address>', 'only the one with this VIP')
+    .option('--provider <provider>', 'only those of this provider')
+    .action(run(async () => (await load()).list));
+
+  leaf(parent, 'show', 'Show a load balancer', [
+    'loadbalancer show web',
+    'loadbalancer show web -f value -c vip_address',
+  ])
+    .argument('<loadbalancer>', 'name or id')
+    .action(run(async () => (await load()).show));
+
+  withWait(leaf(parent, 'delete', 'Delete a load balancer', ['loadbalancer delete --cascade --wait web']))
+    .argument('<loadbalancer>', 'name or id')
+    .option('--cascade', 'delete its listeners, pools, members and health monitors too')
+    .action(run(async () => (await load()).remove));
+
+  withWait(leaf(parent, 'failover', 'Replace the amphorae of a load balancer', ['loadbalancer failover --wait web']))
+    .argument('<loadbalancer>', 'name or id')
+    .action(run(async () => (await load()).failover));
+
+  const status = parent.command('status').description('The statuses of a load balancer and of everything below it');
+  leaf(status, 'show', 'Show the tree of statuses of a load balancer', [
+    'loadbalancer status show web',
+    'loadbalancer status show web -f json',
+  ])
+    .argument('<loadbalancer>', 'name or id')
+    .action(run(async () => (await import('../resources/status-tree.ts')).show));
+}
+
+function addChanges(parent: Command): void {
+  const create = leaf(parent, 'create', 'Create a load balancer', [
+    'loadbalancer create --name web --wait',
+    'loadbalancer create --name web --vip-address 127.0.1.7 --tag shop',
+  ])
+    .option('--name <name>', 'its name')
+    .option('--description <description>', 'its description')
+    .option('--vip-subnet-id <subnet>', "subnet of the VIP (default: the installation's)")
+    .option('--vip-address <address>', 'the VIP (default: a free address of the subnet)')
+    .option('--provider <provider>', 'provider (default: amphora)')
+    .option('--flavor <flavor>', 'flavor')
+    .option('--availability-zone <zone>', 'availability zone');
+  withWait(withTag(withAdminState(create))).action(run(async () => (await load()).create));
+
+  const set = leaf(parent, 'set', 'Change a load balancer', ['loadbalancer set --name shop --wait web'])
+    .argument('<loadbalancer>', 'name or id')
+    .option('--name <name>', 'new name')
+    .option('--description <description>', 'new description');
+  withWait(withTagChange(withAdminState(set))).action(run(async () => (await load()).set));
+
+  const unset = leaf(parent, 'unset', 'Clear settings of a load balancer', ['loadbalancer unset --description web'])
+    .argument('<loadbalancer>', 'name or id')
+    .option('--name', 'clear the name')
+    .option('--description', 'clear the description');
+  withWait(withTagRemoval(unset)).action(run(async () => (await load()).unset));
+}

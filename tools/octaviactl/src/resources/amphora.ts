@@ -1,0 +1,69 @@
+/** What `loadbalancer amphora …` does. For administrators. */
+import { Amphora, AmphoraStatus, AmphoraServiceService as service } from '@octavia/proto';
+import type { Action } from '../grammar.ts';
+import { fromWord, toWord } from '../words.ts';
+import { loadBalancers } from './load-balancer.ts';
+import { collectPages, find, orNull, type Resource, timeView } from './resource.ts';
+
+/** The amphorae in one status; unspecified: all but the deleted ones. */
+function amphoraeIn(status: AmphoraStatus): Resource<Amphora> {
+  return {
+    noun: 'amphora',
+    get: (session, id) => session.call(service.getAmphora, { id }),
+    async page(session, { name, parentId, pageSize, pageToken }) {
+      if (name) return { items: [], nextPageToken: '' }; // They have ids only.
+      const query = { loadBalancerId: parentId, status, pageSize, pageToken };
+      const reply = await session.call(service.listAmphorae, query);
+      return { items: reply.amphorae, nextPageToken: reply.nextPageToken };
+    },
+    loadBalancerId: (amphora) => amphora.loadBalancerId,
+    view: (amphora) => ({
+      id: amphora.id,
+      loadbalancer_id: orNull(amphora.loadBalancerId),
+      status: toWord('AMPHORA_STATUS', amphora.status),
+      role: toWord('AMPHORA_ROLE', amphora.role),
+      compute_id: orNull(amphora.computeId),
+      lb_network_ip: orNull(amphora.lbNetworkIp),
+      agent_port: amphora.agentPort || null,
+      vrrp_ip: orNull(amphora.vrrpIp),
+      ha_ip: orNull(amphora.haIp),
+      cached_zone: orNull(amphora.cachedZone),
+      image_id: orNull(amphora.imageId),
+      compute_flavor: orNull(amphora.computeFlavor),
+      haproxy_version: orNull(amphora.haproxyVersion),
+      cert_expiration: timeView(amphora.certExpiresAt),
+      applied_revision: amphora.appliedRevision,
+      last_heartbeat_at: timeView(amphora.lastHeartbeatAt),
+      reason: orNull(amphora.reason),
+      message: orNull(amphora.message),
+      created_at: timeView(amphora.createdAt),
+      updated_at: timeView(amphora.updatedAt),
+    }),
+    columns: ['id', 'loadbalancer_id', 'status', 'role', 'lb_network_ip', 'ha_ip'],
+    get known() {
+      return Object.keys(this.view(Amphora.create()));
+    },
+  };
+}
+
+interface ListOptions {
+  readonly loadbalancer?: string;
+  readonly status?: string;
+  readonly limit?: number;
+}
+
+export const list: Action<ListOptions> = async (session, _args, { loadbalancer, status, limit }) => {
+  const resource = amphoraeIn(status === undefined ? AmphoraStatus.UNSPECIFIED : fromWord('AMPHORA_STATUS', status));
+  const parentId = loadbalancer === undefined ? undefined : (await find(session, loadBalancers, loadbalancer)).id;
+  const amphorae = await collectPages(session, resource, { parentId }, limit);
+  await session.printList(
+    amphorae.map((amphora) => resource.view(amphora)),
+    resource.columns,
+    resource.known,
+  );
+};
+
+export const show: Action<object> = async (session, [reference = '']) => {
+  const resource = amphoraeIn(AmphoraStatus.UNSPECIFIED);
+  await session.printObject(resource.view(await find(session, resource, reference)));
+};
