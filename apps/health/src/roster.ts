@@ -58,7 +58,6 @@ export class Roster {
   async gain(range: OwnedRange): Promise<void> {
     const { db, liveness, clock, graceMs } = this.#parts;
     const pages = new LivenessPages(range, await liveness.slots(db.reader, range));
-    this.#pages.set(range.first, { range, pages });
     for (let after = ZERO; ; ) {
       const batch = await liveness.stored(db.reader, after, BATCH);
       const now = clock();
@@ -67,6 +66,9 @@ export class Roster {
       if (!last || batch.length < BATCH) break;
       after = last.id;
     }
+    // Only now is it followed; what changed meanwhile is found by comparing.
+    this.#pages.set(range.first, { range, pages });
+    this.compareSoon();
     this.#graceUntil = Math.max(this.#graceUntil, clock() + graceMs);
   }
 

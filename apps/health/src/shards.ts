@@ -30,6 +30,7 @@ export class Shards {
   readonly #parts: ShardsParts;
   readonly #held = new Map<number, Holding>();
   #hasClaimed = false;
+  #loading: Promise<void> = Promise.resolve();
 
   constructor(parts: ShardsParts) {
     this.#parts = parts;
@@ -65,7 +66,7 @@ export class Shards {
       const gained = await owners.claim(db.reader, address(), leaseMs, { restarted: !this.#hasClaimed });
       this.#hasClaimed = true;
       sight.databaseAnswered();
-      for (const range of gained) await this.#gain(range, askedAt + leaseMs);
+      for (const range of gained) this.#gain(range, askedAt + leaseMs);
     } catch (error) {
       sight.databaseFailed();
       log.warn({ err: error }, 'the lease of our shards was not renewed');
@@ -88,18 +89,36 @@ export class Shards {
     if (ranges.length > 0) await this.#parts.owners.release(this.#parts.db.reader, ranges);
   }
 
-  async #gain(range: OwnedRange, validUntil: number): Promise<void> {
+  /** Resolves when everything that was gained until now is loaded. */
+  loaded(): Promise<void> {
+    return this.#loading;
+  }
+
+  /** Loading may take longer than a lease, so it runs beside the renewals; one after the other, because they share a table. */
+  #gain(range: OwnedRange, validUntil: number): void {
     const holding: Holding = { range, validUntil, isReady: false };
     this.#held.set(range.first, holding);
+    this.#loading = this.#loading.then(() => this.#load(holding));
+  }
+
+  async #load(holding: Holding): Promise<void> {
+    const { range } = holding;
+    const { log, onGained, onLost, sight } = this.#parts;
+    const isHeld = (): boolean => this.#held.get(range.first) === holding;
     try {
-      await this.#parts.onGained(range);
+      if (!isHeld()) return;
+      await onGained(range);
+      if (isHeld()) {
+        holding.isReady = true;
+        log.info({ first: range.first, last: range.last, epoch: String(range.epoch) }, 'shards are ours');
+        return;
+      }
     } catch (error) {
-      // Not held any more, so its lease runs out and the next claim tries again.
-      this.#held.delete(range.first);
-      this.#parts.onLost(range);
-      throw error;
+      sight.databaseFailed();
+      log.warn({ err: error }, 'shards could not be loaded');
+      // Not renewed any more, so the lease runs out and the next claim tries again.
+      if (isHeld()) this.#held.delete(range.first);
     }
-    holding.isReady = true;
-    this.#parts.log.info({ first: range.first, last: range.last, epoch: String(range.epoch) }, 'shards are ours');
+    onLost(range);
   }
 }

@@ -31,13 +31,13 @@ describe('a batch of heartbeats', () => {
   it('is not taken before the shards are ours, and the reply names them', async () => {
     const health = await TestHealth.start(world);
     expect(await health.report([agent.beat()])).toEqual({ wantedStatuses: [], notOwned: [shardOf(agent.id)] });
-    await health.health.shards.keep();
+    await health.keep();
     expect(await health.report([agent.beat()])).toEqual({ wantedStatuses: [], notOwned: [] });
   });
 
   it('is refused as a whole when it cannot be read, and in part when ids are no ids', async () => {
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     const tooMany = Array.from({ length: 1_001 }, () => agent.beat({ status: undefined }));
     await expect(health.report(tooMany)).rejects.toMatchObject({ reason: 'TOO_MANY' });
     const bad = [new Agent('../../etc/passwd').beat(), agent.beat({ counters: [traffic('x'), traffic()] })];
@@ -47,7 +47,7 @@ describe('a batch of heartbeats', () => {
 
   it('leads to statuses, and asks for the whole report when it knows only its hash', async () => {
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     const { wantedStatuses } = await health.report([agent.beat({ status: undefined })]);
     expect(wantedStatuses).toEqual([agent.id]);
     expect((await health.report([agent.beat()])).wantedStatuses).toEqual([]);
@@ -64,7 +64,7 @@ describe('a batch of heartbeats', () => {
 
   it('counts traffic once, however often it is sent, also after the database refused it', async () => {
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     const heartbeats = [agent.beat({ counters: [traffic()] })];
     await world.query('ALTER TABLE listener_statistics RENAME TO away');
     await expect(health.report(heartbeats, 1n)).rejects.toMatchObject({ reason: 'DATABASE_UNAVAILABLE' });
@@ -78,7 +78,7 @@ describe('a batch of heartbeats', () => {
 
   it('does not count a datagram that is sent again in another batch', async () => {
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     const recorded = agent.beat({ counters: [traffic()] });
     await health.report([recorded]);
     await health.report([recorded]);
@@ -88,7 +88,7 @@ describe('a batch of heartbeats', () => {
   it('counts nothing for a listener of another load balancer', async () => {
     const foreign = await insertListener(world.db.reader, await insertLoadBalancer(world.db.reader));
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     await health.report([agent.beat({ counters: [traffic(foreign)] })]);
     expect(await world.query('SELECT 1 FROM listener_statistics')).toEqual([]);
   });
@@ -96,7 +96,7 @@ describe('a batch of heartbeats', () => {
   it('is told of an amphora that is gone, and nothing happens', async () => {
     const gone = new Agent(await insertAmphora(world.db.reader, { status: 'DELETED' }));
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     await health.report([gone.beat(), new Agent(randomUUID()).beat()]);
     await health.health.roster.follow();
     expect(health.health.table.size).toBe(1);
@@ -105,7 +105,7 @@ describe('a batch of heartbeats', () => {
 
   it('makes an amphora known that was allocated unnoticed', async () => {
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     const late = new Agent(await insertAmphora(world.db.reader, { status: 'READY' }));
     await health.report([late.beat()]);
     await health.health.roster.follow();
@@ -117,7 +117,7 @@ describe('a pair of amphorae', () => {
   it('is as good as the better of its fresh reports', async () => {
     const other = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
     const health = await TestHealth.start(world);
-    await health.health.shards.keep();
+    await health.keep();
     await health.report([agent.beat(), other.beat()]);
     await health.health.statusWriter.work();
     expect(await statusOf(listenerId)).toBe('ONLINE');
@@ -134,7 +134,7 @@ describe('a pair of amphorae', () => {
 describe('the shard map', () => {
   it('is streamed, now and after each change of owner', async () => {
     const first = await TestHealth.start(world);
-    await first.health.shards.keep();
+    await first.keep();
     const second = await TestHealth.start(world);
     const seen: string[] = [];
     const stop = new AbortController();
@@ -143,7 +143,7 @@ describe('the shard map', () => {
       seen.push(own(map));
       if (seen.length === 2) break;
       await world.expireLeases();
-      await second.health.shards.keep();
+      await second.keep();
       await second.health.shardMap.refresh();
     }
     expect(seen).toEqual(['0-4095 1', '0-4095 2']);

@@ -17,7 +17,7 @@ const rowOf = async (id: string) =>
 /** A process that owns the shards and has heard the agents all the time. */
 const owner = async (...agents: Agent[]) => {
   const health = await TestHealth.start(world);
-  await health.health.shards.keep();
+  await health.keep();
   await health.pass(15_000, () => agents.map((one) => one.beat()));
   return health;
 };
@@ -60,7 +60,7 @@ describe('an allocated amphora that falls silent', () => {
     await first.health.flusher.flush();
     first.isRenewing = false;
     await world.expireLeases();
-    await second.health.shards.keep();
+    await second.keep();
     const started = await Promise.all([first.pass(10_000), second.pass(30_000)]);
     expect(started).toEqual([0, 1]);
     expect(await world.flowsOf(agent.id)).toEqual(['amphora.failover']);
@@ -205,7 +205,7 @@ describe('a health process that starts again', () => {
     await world.query(`UPDATE liveness_page SET written_at = written_at - interval '10 minutes'`);
     await world.expireLeases();
     const next = await TestHealth.start(world);
-    await next.health.shards.keep();
+    await next.keep();
     expect(await next.pass(5_500, () => [agent.beat()])).toBe(0);
     expect(await next.pass(10_000, () => [agent.beat()])).toBe(1);
     expect(await world.flowsOf(dead.id)).toEqual(['amphora.failover']);
@@ -223,6 +223,29 @@ describe('a health process that starts again', () => {
   });
 });
 
+describe('a process that takes so long to load that it loses its shards again', () => {
+  it('keeps nothing of them, and takes no heartbeats', async () => {
+    const health = await TestHealth.start(world);
+    const other = await TestHealth.start(world);
+    const loading = Promise.withResolvers<void>();
+    const blocked = world.db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE liveness_slot IN ACCESS EXCLUSIVE MODE');
+      loading.resolve();
+      await health.health.shards.keep();
+      await world.expireLeases();
+      await other.health.shards.keep();
+      await health.health.shards.keep();
+    });
+    await loading.promise;
+    await blocked;
+    await health.health.shards.loaded();
+    expect(health.health.table.size).toBe(0);
+    expect((await health.report([agent.beat()])).notOwned).toHaveLength(1);
+    await other.health.shards.loaded();
+    expect(other.health.table.size).toBe(1);
+  });
+});
+
 describe('a process that lost its shards without noticing', () => {
   it('changes nothing any more', async () => {
     const listenerId = await insertListener(world.db.reader, loadBalancerId);
@@ -232,7 +255,7 @@ describe('a process that lost its shards without noticing', () => {
     first.isRenewing = false;
     const second = await TestHealth.start(world);
     await world.expireLeases();
-    await second.health.shards.keep();
+    await second.keep();
     const before = await world.query('SELECT epoch, written_at FROM liveness_page');
     const statuses = await world.query('SELECT * FROM operating_status ORDER BY object_id');
 
@@ -292,7 +315,7 @@ describe('a process that lost its shards without noticing', () => {
       health.isRenewing = false;
       const next = await TestHealth.start(world);
       await world.expireLeases();
-      await next.health.shards.keep();
+      await next.keep();
       await world.query('DELETE FROM operating_status');
       await write(health);
       expect(health.health.shards.ranges()).toEqual([]);

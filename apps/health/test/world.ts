@@ -58,9 +58,15 @@ export class TestHealth {
     return self;
   }
 
+  /** Renews and claims shards, and loads what was gained. */
+  async keep(): Promise<void> {
+    await this.health.shards.keep();
+    await this.health.shards.loaded();
+  }
+
   /** Takes the shards and gets over everything that a new owner waits for. */
   async own(): Promise<this> {
-    await this.health.shards.keep();
+    await this.keep();
     await this.pass(LEASE_MS + 1_000 + TIMEOUT_MS);
     return this;
   }
@@ -73,7 +79,7 @@ export class TestHealth {
     let started = 0;
     for (const end = this.now + ms; this.now < end; ) {
       this.now += 500;
-      if (this.isRenewing) await this.health.shards.keep();
+      if (this.isRenewing) await this.keep();
       await this.report(heartbeats());
       await this.health.statusWriter.work();
       started += await this.health.judge.search();

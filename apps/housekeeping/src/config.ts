@@ -1,4 +1,4 @@
-import { duration, integer, oneOf, secretFile, settings, text } from '@octavia/service';
+import { duration, grpcServerSettings, integer, oneOf, secretFile, settings, text } from '@octavia/service';
 
 /** Every setting of housekeeping. Bad ones stop the start, and all of them are reported at once. */
 export const readConfig = settings({
@@ -9,6 +9,7 @@ export const readConfig = settings({
     }),
     poolSize: integer('DATABASE_POOL_SIZE', { default: 5, min: 2, max: 200, doc: 'Connections at most.' }),
   },
+  grpc: grpcServerSettings,
   intervalMs: duration('HOUSEKEEPING_INTERVAL', {
     default: '30s',
     min: '100ms',

@@ -1,5 +1,5 @@
 import { Database } from '@octavia/db';
-import { exitWithError, logger, runUntilSignal } from '@octavia/service';
+import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
 import { Housekeeping } from './housekeeping.ts';
 
@@ -10,7 +10,8 @@ async function main(): Promise<void> {
   const db = new Database({ ...config.database, applicationName: 'octavia housekeeping' }, []);
   const housekeeping = new Housekeeping({ db, log, config });
 
-  await runUntilSignal([db, ...housekeeping.parts]);
+  // The server answers health checks only.
+  await runUntilSignal([db, new GrpcServer(config.grpc), ...housekeeping.parts]);
 }
 
 main().catch(exitWithError);
