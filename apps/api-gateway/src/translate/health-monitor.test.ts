@@ -48,17 +48,7 @@ describe('a health monitor', () => {
     for (const name of ['a', 'a.example', 'a-b.example.', '_x.example', `${'a'.repeat(63)}.b`]) {
       expect(withName(name)).toEqual([]);
     }
-    for (const name of [
-      '-a',
-      'a-',
-      'a..b',
-      'a b',
-      'a_b',
-      'a'.repeat(64),
-      'a.'.repeat(128),
-      'a\r\nX: y',
-      '.',
-    ]) {
+    for (const name of ['-a', 'a-', 'a..b', 'a b', 'a_b', 'a'.repeat(64), 'a.'.repeat(128), 'a\r\nX: y', '.']) {
       expect(withName(name)).toEqual(['INVALID_DOMAIN_NAME']);
     }
   });
