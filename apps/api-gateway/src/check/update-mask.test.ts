@@ -57,6 +57,7 @@ describe('an update', () => {
   it('ignores output fields and refuses unknown ones', () => {
     expect(violations({}, ['id'])).toEqual({});
     expect(violations({}, ['colour'])).toEqual({ update_mask: 'UNKNOWN_FIELD' });
+    expect(violations({}, Array(101).fill('name'))).toEqual({ update_mask: 'TOO_MANY' });
     expect(violations({}, ['__proto__'])).toEqual({ update_mask: 'UNKNOWN_FIELD' });
   });
 });
