@@ -5,8 +5,11 @@ import { statusOf } from './opener.ts';
 
 /** Entries of a batch. Source: the contract. */
 export const LARGEST_BATCH = 1000;
-/** Bytes of bodies in a batch: half of what gRPC takes in one message, because encoded they may be longer than here. */
+/** Bytes of a batch, roughly: half of what gRPC takes in one message. One entry alone stays below that too. */
 const LARGEST_BATCH_BYTES = 2_097_152;
+/** Bytes of an entry without counters and status, and of one listener's counters, at the most. */
+const ENTRY_BYTES = 160;
+const COUNTERS_BYTES = 100;
 
 /** A numbered batch. Whatever happens to it, it is never sent with another content under its number. */
 export interface Batch {
@@ -24,7 +27,8 @@ export function takeBatch(number: bigint, pending: Map<string, Entry>, needsStat
   for (const [id, entry] of pending) {
     if (entries.length === LARGEST_BATCH) break;
     const hasStatus = needsStatus(entry);
-    if (hasStatus) bytes += entry.body.length;
+    // Encoded, a status is as long as its JSON text.
+    bytes += ENTRY_BYTES + entry.counters.length * COUNTERS_BYTES + (hasStatus ? entry.body.length : 0);
     if (bytes > LARGEST_BATCH_BYTES && entries.length > 0) break;
     const status = hasStatus ? statusOf(entry.body) : undefined;
     if (status) statuses.set(entry, status);

@@ -2,6 +2,9 @@
 import type { ListenerCounters, StatusHash } from '@octavia/domain';
 import type { Opened } from './opener.ts';
 
+/** Listeners whose counters are summed while datagrams of one amphora wait. More cannot be honest; the newest datagram's all count. */
+const MOST_SUMMED = 1_000;
+
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export interface EntryCounters extends Mutable<ListenerCounters> {
@@ -55,7 +58,7 @@ export function merge(older: Entry, newer: Entry): void {
     const at = newer.counters[i];
     const after = at?.listenerId === before.listenerId ? at : newer.counters.find(sameListener, before);
     if (after) addBefore(after, before);
-    else rest.push(before);
+    else if (newer.counters.length + rest.length < MOST_SUMMED) rest.push(before);
   }
   newer.counters.push(...rest);
   newer.datagrams += older.datagrams;

@@ -122,8 +122,7 @@ export class Lane {
         const response = await this.#report(requestOf(this.#senderId, batch, this.#times.nowMs()));
         return this.#settle(batch, response);
       } catch (error) {
-        if (error instanceof DomainError && error.kind === 'invalid')
-          return this.#events.onRefused(batch.entries, error);
+        if (isRefusal(error)) return this.#events.onRefused(batch.entries, error);
         this.#events.onRetry(error, attempt, this);
       }
       await this.#wait(attempt);
@@ -156,4 +155,9 @@ export class Lane {
     await promise;
     clearTimeout(timer);
   }
+}
+
+/** Bad, or too large: the same again would be refused again. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof DomainError && (error.kind === 'invalid' || error.kind === 'quota');
 }

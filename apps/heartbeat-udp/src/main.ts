@@ -21,7 +21,8 @@ async function main(): Promise<void> {
     waitingBytes: config.waiting.bytes,
     knownAmphorae: config.knownAmphorae,
   };
-  const router = new Router(ownerConnections(tls), counts, batchObserver(log), laneTimes(config.batchMs), limits);
+  const observer = batchObserver(log, () => shardMap.renew());
+  const router = new Router(ownerConnections(tls), counts, observer, laneTimes(config.batchMs), limits);
   const opener = new Opener([config.keys.current, config.keys.previous].filter((key) => key !== undefined));
   const intake = new Intake(opener, router, counts);
   const socket = new UdpSocket({ ...config.socket, log }, (datagram) => intake.receive(datagram));

@@ -1,7 +1,9 @@
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { HeartbeatServiceClient, type ShardMap } from '@octavia/proto';
 import { formatHostPort, type HostPort, type Logger, type Part, rpcClient, type TlsFiles } from '@octavia/service';
 
+/** How long the first map of a stream may take, in milliseconds: a process that was stopped accepts connections and says nothing. */
+const FIRST_MAP_MS = 2_000;
 /** Waits between two tries, in milliseconds: from the first to the longest, doubling. */
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
@@ -22,6 +24,7 @@ export class ShardMapWatch implements Part {
   readonly #options: ShardMapOptions;
   readonly #follow: (map: ShardMap) => void;
   readonly #stopping = new AbortController();
+  #stream = new AbortController();
   #watching: Promise<void> | undefined;
 
   constructor(options: ShardMapOptions, follow: (map: ShardMap) => void) {
@@ -37,6 +40,11 @@ export class ShardMapWatch implements Part {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#watching;
+  }
+
+  /** Asks the next address: an owner does not answer, and who named it may be as dead. Within a retry of its own, it does nothing. */
+  renew(): void {
+    this.#stream.abort();
   }
 
   async #watch(): Promise<void> {
@@ -58,15 +66,23 @@ export class ShardMapWatch implements Part {
       }
       const waitMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), LONGEST_RETRY_MS);
       failures += 1;
-      await setTimeout(waitMs, undefined, { signal }).catch(() => {});
+      await wait(waitMs, undefined, { signal }).catch(() => {});
     }
   }
 
   async *#maps(address: HostPort): AsyncIterable<ShardMap> {
     const client = rpcClient(HeartbeatServiceClient, address, this.#options.tls);
+    const stream = new AbortController();
+    this.#stream = stream;
+    const late = setTimeout(() => stream.abort(), FIRST_MAP_MS);
+    const signal = AbortSignal.any([stream.signal, this.#stopping.signal]);
     try {
-      yield* client.watchShardMap({}, { signal: this.#stopping.signal });
+      for await (const map of client.watchShardMap({}, { signal })) {
+        clearTimeout(late);
+        yield map;
+      }
     } finally {
+      clearTimeout(late);
       client.close();
     }
   }

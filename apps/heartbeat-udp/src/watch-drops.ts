@@ -46,8 +46,11 @@ export class DropWatch implements Part {
   }
 }
 
-/** Counts batches by what became of them, and logs where somebody may want to look. */
-export function batchObserver(log: Logger): RouterObserver {
+/**
+ * Counts batches by what became of them, and logs where somebody may want to look.
+ * @param onSilentOwner called for each failed try
+ */
+export function batchObserver(log: Logger, onSilentOwner: () => void): RouterObserver {
   const batches = meter().createCounter(METRIC.HEARTBEAT_BATCHES, { unit: '{batch}' });
   const failing = new Set<string>();
   return {
@@ -57,8 +60,12 @@ export function batchObserver(log: Logger): RouterObserver {
       else if (outcome === 'abandoned') log.warn({ owner }, 'an owner has gone, its last batch goes to the next one');
       else if (outcome === 'retried' && !failing.has(owner))
         log.warn({ err: error, owner }, 'a batch failed, trying again');
-      if (outcome === 'retried') failing.add(owner);
-      else failing.delete(owner);
+      if (outcome === 'retried') {
+        failing.add(owner);
+        onSilentOwner();
+      } else {
+        failing.delete(owner);
+      }
     },
   };
 }

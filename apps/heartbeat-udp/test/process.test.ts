@@ -75,10 +75,11 @@ class Owner {
 async function listen(health: Owner['address'][]) {
   const tls = await pki.cert('heartbeat-udp');
   const counts = new OutcomeCounts();
-  const router = new Router(ownerConnections(tls), counts, batchObserver(log), laneTimes(10));
+  const observer = batchObserver(log, () => watch.renew());
+  const router = new Router(ownerConnections(tls), counts, observer, laneTimes(10));
   const intake = new Intake(new Opener([KEY]), router, counts);
   const addresses = health.map((address) => ({ host: '127.0.0.1', port: Number(address.split(':')[1]) }));
-  await run(new ShardMapWatch({ addresses, tls, log }, (map) => router.follow(map)));
+  const watch = await run(new ShardMapWatch({ addresses, tls, log }, (map) => router.follow(map)));
   await run(drainAtEnd(router));
   const socket = await run(
     new UdpSocket({ bind: ANYWHERE, receiveBuffer: 4_194_304, log }, (datagram) => intake.receive(datagram)),
@@ -164,6 +165,17 @@ describe('a heartbeat on the wire', () => {
     await send(port, [seal(body(1, 3))]);
     await until(() => second.heartbeats.at(-1)?.seq === 3n);
     expect(second.heartbeats[0]?.status).toBeDefined();
+  });
+
+  it('goes to the owner that another health names, when the owner named by the first has died', async () => {
+    const first = await new Owner().start();
+    const second = await new Owner().start();
+    const dead = '127.0.0.1:1';
+    const { port } = await listen([first.address, second.address]);
+    await until(() => first.maps.length > 0);
+    await first.maps[0]?.(mapOf(dead));
+    await send(port, [seal(body(1, 0))]);
+    await until(() => second.heartbeats.length === 1 || first.heartbeats.length === 1);
   });
 
   it('is sent on when the process ends', async () => {

@@ -1,4 +1,5 @@
 import { InvalidRequest, shardOf, statusHash, statusHashBits } from '@octavia/domain';
+import { ReportHeartbeatsRequest } from '@octavia/proto';
 import { describe, expect, it } from 'vitest';
 import { amphoraId, body, LISTENER, MEMBER, POOL } from './seal.ts';
 import { World } from './world.ts';
@@ -100,6 +101,27 @@ describe('what an owner is told', () => {
     world.own('a:1');
     await world.until(() => world.heartbeatsAt('a:1').length === 6);
     expect(world.requestsTo('a:1').map(({ heartbeats }) => heartbeats.length)).toEqual([2, 2, 1, 1]);
+  });
+});
+
+describe('a sender that names ever other listeners', () => {
+  it('does not grow what waits, nor a batch beyond what gRPC takes', async () => {
+    const world = new World();
+    const listeners = (first: number, count: number) =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, n) => {
+          const stats = { tx: 2 ** 50, rx: 2 ** 50, conns: 2 ** 50, totconns: 2 ** 50, ereq: 2 ** 50 };
+          return [`10000000-0000-4000-8000-${String(first + n).padStart(12, '0')}`, { status: 'OPEN', stats }];
+        }),
+      );
+    for (let seq = 0; seq < 20; seq++) world.say({ ...body(1, seq), listeners: listeners(seq * 200, 200) });
+    for (let n = 2; n < 12; n++) world.say({ ...body(n, 0), listeners: listeners(0, 9_000) });
+    world.own('a:1');
+    await world.until(() => world.heartbeatsAt('a:1').length === 11);
+    expect(world.heartbeatsAt('a:1')[0]?.counters.length).toBe(1000);
+    for (const request of world.requestsTo('a:1')) {
+      expect(ReportHeartbeatsRequest.encode(request).finish().length).toBeLessThan(4_194_304);
+    }
   });
 });
 

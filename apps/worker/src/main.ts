@@ -1,1 +1,29 @@
-export {};
+import { Database, entities } from '@octavia/db';
+import { LookupServiceService } from '@octavia/proto';
+import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
+import { readConfig } from './config.ts';
+import { driversOf, driversPart } from './drivers.ts';
+import { FlowRunner } from './engine/flow-runner.ts';
+import { definitions } from './flows/index.ts';
+import { lookupHandlers } from './handlers/lookup.ts';
+import { managedSubnets } from './managed-subnets.ts';
+import { openWorld } from './open-world.ts';
+
+/** The worker: claims flows and runs them. It has no public port. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const { url } = config.database;
+  const log = logger('worker');
+  const db = new Database({ ...config.database, applicationName: 'octavia worker' }, entities);
+  const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 }, []);
+  const drivers = driversOf(config);
+  const subnets = managedSubnets(db, drivers.network);
+  const parts = openWorld(drivers, config);
+  const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log });
+  const server = new GrpcServer(config.grpc).add(LookupServiceService, lookupHandlers(drivers));
+
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server]);
+}
+
+main().catch(exitWithError);

@@ -3,17 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Amphorae,
   Database,
-  Events,
-  ExternalResources,
   entities,
   Flows,
   Listeners,
   LoadBalancers,
-  parseKeyRing,
   Quotas,
   Revisions,
-  Secrets,
-  Settlement,
   Subnets,
   Trees,
   VipAddresses,
@@ -34,14 +29,18 @@ import {
   failoverAmphora,
   updateLoadBalancer,
 } from '@octavia/flows';
-import { logger } from '@octavia/service';
+import { currentTraceContext } from '@octavia/service';
+import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { definitions } from '../src/flows/index.ts';
+import { openWorld } from '../src/open-world.ts';
 import type { World } from '../src/world.ts';
 
 export const requester = { projectId: 'project', userId: 'user', requestId: 'request' };
-const by = { author: 'user', requestId: 'request' };
+const caller = { author: 'user', requestId: 'request' };
+/** As the gateway: with the trace of the request. */
+const by = () => ({ ...caller, ...currentTraceContext() });
 const CLASS = { computeFlavor: '', imageTag: '', zone: '', topology: 'SINGLE' } as const;
 const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
@@ -62,6 +61,8 @@ export class TestWorld {
   readonly #listeners = new Listeners();
   readonly #revisions = new Revisions();
   #runner: FlowRunner<World> | null = null;
+  /** What the worker said that a person must act on. */
+  readonly #complaints: string[] = [];
 
   constructor(test: TestDatabase) {
     this.#test = test;
@@ -83,27 +84,18 @@ export class TestWorld {
       leaseDb: this.#leaseDb,
       definitions,
       limits: LIMITS,
-      log: logger('test'),
-      parts: {
-        compute: this.compute,
-        network: this.network,
-        amphora: this.amphora,
-        certificates: this.certificates,
-        flows: this.flows,
-        amphorae: this.amphorae,
-        loadBalancers: this.#loadBalancers,
-        trees: new Trees(),
-        events: new Events(),
-        secrets: new Secrets(parseKeyRing(`test:${randomBytes(32).toString('base64')}`)),
-        externalResources: new ExternalResources(),
-        settlement: new Settlement(),
-        settings: {
-          agent: { controllerIpPortList: ['127.0.0.1:5555'], heartbeatIntervalMs: 1_000, heartbeatKey: 'insecure' },
-          amphora: { computeFlavor: '', imageTag: '', zone: '' },
-          vipRestMs: 60_000,
-          flowDeadlineMs: 60_000,
+      log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
+      parts: openWorld(this, {
+        secretsKeys: `test:${randomBytes(32).toString('base64')}`,
+        agent: {
+          controllers: [{ host: '127.0.0.1', port: 5555 }],
+          heartbeatIntervalMs: 1_000,
+          heartbeatKey: 'insecure',
         },
-      },
+        amphora: { computeFlavor: '', imageTag: '', zone: '' },
+        vipRestMs: 60_000,
+        flows: { deadlineMs: 60_000 },
+      }),
     });
     await this.#runner.start();
   }
@@ -112,6 +104,8 @@ export class TestWorld {
     await this.#runner?.stop();
     await Promise.all([this.db.stop(), this.#leaseDb.stop()]);
     await this.#test.drop();
+    const bugs = this.#complaints.filter((line) => line.includes('flow engine failed'));
+    if (bugs.length > 0) throw new Error(bugs.join(''));
   }
 
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
@@ -135,7 +129,7 @@ export class TestWorld {
         tx,
         lb,
         { objectKind: 'load_balancer', objectId: id, action: 'CREATE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.start(tx, createLoadBalancer(id, requester, { deadlineMs }));
     });
@@ -165,7 +159,7 @@ export class TestWorld {
         tx,
         begun,
         { objectKind: 'listener', objectId: id, action: 'CREATE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.ensurePush(tx, updateLoadBalancer(loadBalancerId, requester, { deadlineMs }));
     });
@@ -175,12 +169,12 @@ export class TestWorld {
   async removeListener(id: string): Promise<void> {
     await this.db.transaction(async (tx) => {
       const { loadBalancer } = await this.#listeners.begin(tx, id, null);
-      await this.#listeners.markDeleting(tx, loadBalancer, by, 'id', id);
+      await this.#listeners.markDeleting(tx, loadBalancer, by(), 'id', id);
       await this.#revisions.append(
         tx,
         loadBalancer,
         { objectKind: 'listener', objectId: id, action: 'DELETE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.ensurePush(tx, updateLoadBalancer(loadBalancer.id, requester));
     });
@@ -189,12 +183,12 @@ export class TestWorld {
   async delete(id: string): Promise<void> {
     await this.db.transaction(async (tx) => {
       const begun = await this.#loadBalancers.begin(tx, 'delete', id, null);
-      await this.#loadBalancers.markChildrenDeleting(tx, begun, by);
+      await this.#loadBalancers.markChildrenDeleting(tx, begun, by());
       await this.#revisions.append(
         tx,
         begun,
         { objectKind: 'load_balancer', objectId: id, action: 'DELETE', changes: {} },
-        by,
+        by(),
       );
       await this.flows.start(tx, deleteLoadBalancer(id, requester));
     });
@@ -212,13 +206,13 @@ export class TestWorld {
   }
 
   /** Builds a spare and waits until it is ready. */
-  async spare(): Promise<string> {
+  async spare(status = 'READY'): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
-      await this.amphorae.insert(tx, { id, projectId: 'project', ...by, class: CLASS, computeDriver: 'noop' });
+      await this.amphorae.insert(tx, { id, projectId: 'project', ...caller, class: CLASS, computeDriver: 'noop' });
       await this.flows.start(tx, createAmphora(id, requester));
     });
-    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === 'READY');
+    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
     return id;
   }
 
@@ -283,7 +277,7 @@ function object(id: string, revision: number) {
   return {
     id,
     projectId: 'project',
-    ...by,
+    ...caller,
     name: id,
     adminStateUp: true,
     tags: [],

@@ -159,7 +159,7 @@ describe('the queue of flows', () => {
   it('frees the turn while a flow with nothing to undo waits for its next try', async () => {
     const key = uuidv7();
     await start(flow('load_balancer.update', key));
-    await retry((await claimed()).lease, 3_600_000);
+    await retry((await claimed()).lease, 3_600_000.5);
     const other = await start(flow('load_balancer.delete', key));
     expect((await claimed()).flow.id).toBe(other);
   });

@@ -264,6 +264,29 @@ describe('a fence', () => {
   });
 });
 
+describe('a machine that lets nothing be written', () => {
+  it('is reported as ComputeUnavailable, with the path and what to do', async () => {
+    const { driver, layout } = await open();
+    await driver.hostId();
+    await writeFile(layout.amphorae, 'a file where a folder must be');
+    const building = driver.build({ amphoraId: randomUUID() });
+    await expect(building).rejects.toBeInstanceOf(ComputeUnavailable);
+    await expect(building).rejects.toThrow(layout.amphorae);
+    await rm(layout.amphorae);
+  });
+
+  it('does not keep a running instance from being fenced: nobody can start another', async () => {
+    const { driver, layout, computeId, amphoraId, alive } = await built();
+    await rm(layout.marks, { recursive: true, force: true });
+    await writeFile(layout.marks, 'a file where a folder must be');
+    await driver.fence(computeId);
+    expect(await alive(computeId)).toEqual([]);
+    const unknown = driver.fence(computeId.replace(amphoraId, randomUUID()));
+    await expect(unknown).rejects.toMatchObject({ reason: 'FENCE_NOT_CONFIRMED' });
+    await rm(layout.marks);
+  });
+});
+
 describe('a compute host', () => {
   it('keeps its id, and refuses a folder that belongs to another', async () => {
     const { driver, restart } = await open();

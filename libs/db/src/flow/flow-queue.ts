@@ -215,7 +215,7 @@ export class FlowQueue {
          waiting_for = 'the next try',
          run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $3 ELSE 0 END * interval '1 ms'
        WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id`,
-      [retry.delayMs, JSON.stringify(retry.error)],
+      [Math.round(retry.delayMs), JSON.stringify(retry.error)],
     );
     await tx.query(
       `UPDATE flow_step SET last_error = $2 WHERE flow_id = $1

@@ -17,8 +17,8 @@ export interface BreakerState {
   readonly retryAfterMs: number;
 }
 
-/** Endpoints that are remembered: more than one worker talks to at once. The one that was called longest ago is forgotten. */
-const MAX_ENDPOINTS = 10_000;
+/** Endpoints that are remembered. The one that was called longest ago is forgotten, one that is well before one that rests. */
+const MAX_ENDPOINTS = 2000;
 
 /** A circuit breaker per endpoint, so that one dead amphora holds up no call to another. */
 export class Breakers {
@@ -47,7 +47,7 @@ export class Breakers {
     }
   }
 
-  /** Only endpoints that are not closed are of interest, but all that are remembered are told. */
+  /** Every endpoint that is remembered, also those that are well. */
   states(): readonly BreakerState[] {
     return [...this.#endpoints].map(([endpoint, { breaker, openedAt }]) => ({
       driver: this.#driver,
@@ -61,9 +61,16 @@ export class Breakers {
     const entry = this.#endpoints.get(endpoint) ?? this.#make();
     this.#endpoints.delete(endpoint); // So that the map stays ordered by last use.
     this.#endpoints.set(endpoint, entry);
-    const oldest = this.#endpoints.keys().next().value;
-    if (this.#endpoints.size > MAX_ENDPOINTS && oldest !== undefined) this.#endpoints.delete(oldest);
+    if (this.#endpoints.size > MAX_ENDPOINTS) this.#forgetOne();
     return entry;
+  }
+
+  #forgetOne(): void {
+    for (const [endpoint, { breaker }] of this.#endpoints) {
+      if (breaker.state === CircuitState.Closed) return void this.#endpoints.delete(endpoint);
+    }
+    const [oldest] = this.#endpoints.keys();
+    if (oldest !== undefined) this.#endpoints.delete(oldest);
   }
 
   #make() {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FenceNotConfirmed } from '../../errors.ts';
-import { amphoraProcesses } from './amphora-processes.ts';
+import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { killCgroup } from './cgroup.ts';
 import type { FenceMarks } from './fence-marks.ts';
 import type { InstancePaths } from './options.ts';
@@ -27,7 +27,10 @@ export interface FenceRequest {
  */
 export async function fenceAmphora(request: FenceRequest): Promise<void> {
   const { marks, paths, hostId, amphoraId, computeId, timeoutMs, signal } = request;
-  await marks.make(amphoraId);
+  await marks.make(amphoraId).catch((error: unknown) => {
+    // On a full disk a claimed instance is fenced all the same: nobody can claim it again, so nobody starts another agent.
+    if (readClaim(paths) === null) throw error;
+  });
 
   const deadline = performance.now() + timeoutMs;
   let cleanLooks = 0;

@@ -12,6 +12,7 @@ import {
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { readIfThere, writeOnce } from '../../files.ts';
+import { namingSystemErrors } from '../../system-errors.ts';
 import { checkBuildRequest, isUuid } from '../build-request.ts';
 import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
@@ -56,82 +57,94 @@ export class LocalComputeDriver implements ComputeDriver {
     this.#marks = new FenceMarks(this.#layout);
   }
 
-  async build(request: BuildRequest, context?: CallContext): Promise<string> {
-    checkBuildRequest(this.name, request, ['PROCESS', 'CONTAINER', 'VM']);
-    const { amphoraId } = request;
-    const { hostId, paths } = await this.#enter(amphoraId, context);
-    if (await this.#marks.has(amphoraId)) {
-      throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
-    }
-    if (readClaim(paths) === null) {
-      const kept = await readRecord(paths.record);
-      if (kept) this.#checkOwner(kept, hostId);
-      await buildInstance({
-        request,
-        context,
-        hostId,
-        paths,
-        leases: this.#leases,
-        fences: this.#fences,
-        options: this.#options,
-      });
-    }
-    return `${hostId}:${amphoraId}`;
+  build(request: BuildRequest, context?: CallContext): Promise<string> {
+    return this.#named(async () => {
+      checkBuildRequest(this.name, request, ['PROCESS', 'CONTAINER', 'VM']);
+      const { amphoraId } = request;
+      const { hostId, paths } = await this.#enter(amphoraId, context);
+      if (await this.#marks.has(amphoraId)) {
+        throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
+      }
+      if (readClaim(paths) === null) {
+        const kept = await readRecord(paths.record);
+        if (kept) this.#checkOwner(kept, hostId);
+        await buildInstance({
+          request,
+          context,
+          hostId,
+          paths,
+          leases: this.#leases,
+          fences: this.#fences,
+          options: this.#options,
+        });
+      }
+      return `${hostId}:${amphoraId}`;
+    });
   }
 
-  async delete(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.#fence(computeId, amphoraId, hostId, paths, context);
-    try {
-      await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
-      await rm(paths.sockets, { recursive: true, force: true });
-      await this.#leases.release(amphoraId);
-    } catch (error) {
-      const why = (error as Error).message;
-      throw new DeleteFailed(`Files of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
-    }
-    removeCgroup(hostId, amphoraId);
-    await this.#marks.forgetOld();
+  delete(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.#fence(computeId, amphoraId, hostId, paths, context);
+      try {
+        await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
+        await rm(paths.sockets, { recursive: true, force: true });
+        await this.#leases.release(amphoraId);
+      } catch (error) {
+        const why = (error as Error).message;
+        throw new DeleteFailed(`Files of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
+      }
+      removeCgroup(hostId, amphoraId);
+      await this.#marks.forgetOld();
+    });
   }
 
   async status(computeId: string, context?: CallContext): Promise<'UP' | 'DOWN'> {
     return (await this.get({ computeId }, context)).status === 'ACTIVE' ? 'UP' : 'DOWN';
   }
 
-  async get(by: { computeId: string } | { amphoraId: string }, context?: CallContext): Promise<Instance> {
-    const { amphoraId, hostId, paths } =
-      'computeId' in by ? await this.#enterById(by.computeId, context) : await this.#enter(by.amphoraId, context);
-    const record = isUuid(amphoraId) ? await readRecord(paths.record) : null;
-    if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
-    this.#checkOwner(record, hostId);
-    return describeInstance(record, paths);
+  get(by: { computeId: string } | { amphoraId: string }, context?: CallContext): Promise<Instance> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } =
+        'computeId' in by ? await this.#enterById(by.computeId, context) : await this.#enter(by.amphoraId, context);
+      const record = isUuid(amphoraId) ? await readRecord(paths.record) : null;
+      if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+      this.#checkOwner(record, hostId);
+      return describeInstance(record, paths);
+    });
   }
 
-  async list(context?: CallContext): Promise<readonly Instance[]> {
-    context?.signal?.throwIfAborted();
-    const hostId = await this.hostId();
-    const found: Instance[] = [];
-    for (const amphoraId of await readdir(this.#layout.amphorae).catch(() => [])) {
-      if (!isUuid(amphoraId)) continue;
-      const paths = pathsOf(this.#layout, amphoraId);
-      const record = await readRecord(paths.record);
-      if (record?.hostId === hostId) found.push(await describeInstance(record, paths));
-    }
-    return found;
+  list(context?: CallContext): Promise<readonly Instance[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      const hostId = await this.hostId();
+      const found: Instance[] = [];
+      for (const amphoraId of await readdir(this.#layout.amphorae).catch(() => [])) {
+        if (!isUuid(amphoraId)) continue;
+        const paths = pathsOf(this.#layout, amphoraId);
+        const record = await readRecord(paths.record);
+        if (record?.hostId === hostId) found.push(await describeInstance(record, paths));
+      }
+      return found;
+    });
   }
 
-  async fence(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.#fence(computeId, amphoraId, hostId, paths, context);
+  fence(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.#fence(computeId, amphoraId, hostId, paths, context);
+    });
   }
 
-  async resume(computeId: string, context?: CallContext): Promise<void> {
-    const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
-    await this.get({ computeId });
-    const agent = readClaim(paths)?.identity;
-    const isSuspended = agent && readProcess(agent.pid)?.state === 'T';
-    if (!isSuspended) throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
-    for (const identity of await amphoraProcesses(hostId, amphoraId, paths)) signalProcess(identity, 'SIGCONT');
+  resume(computeId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      await this.get({ computeId });
+      const agent = readClaim(paths)?.identity;
+      const isSuspended = agent && readProcess(agent.pid)?.state === 'T';
+      if (!isSuspended) throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
+      for (const identity of await amphoraProcesses(hostId, amphoraId, paths)) signalProcess(identity, 'SIGCONT');
+    });
   }
 
   async close(): Promise<void> {}
@@ -150,6 +163,10 @@ export class LocalComputeDriver implements ComputeDriver {
     }
     this.#hostId = kept;
     return kept;
+  }
+
+  #named<T>(work: () => Promise<T>): Promise<T> {
+    return namingSystemErrors((...error) => new ComputeUnavailable(...error), work);
   }
 
   async #enter(amphoraId: string, context: CallContext | undefined) {

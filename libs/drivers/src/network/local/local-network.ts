@@ -14,6 +14,7 @@ import {
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { readIfThere, writeWhole } from '../../files.ts';
+import { namingSystemErrors } from '../../system-errors.ts';
 import type { AllocatedVip, NetworkDriver, Subnet, VipPort, VipRequest } from '../network-driver.ts';
 
 export interface LocalNetworkOptions {
@@ -63,64 +64,76 @@ export class LocalNetworkDriver implements NetworkDriver {
     return this.#find(id).subnet;
   }
 
-  async allocateVip(request: VipRequest, context?: CallContext): Promise<AllocatedVip> {
-    await this.#enter(context);
-    const { loadBalancerId, subnetId, address } = request;
-    const { subnet, range } = this.#find(subnetId);
-    const allocated = (chosen: string) => ({
-      address: chosen,
-      subnetId,
-      networkId: subnet.networkId,
-      portId: null,
+  allocateVip(request: VipRequest, context?: CallContext): Promise<AllocatedVip> {
+    return this.#named(async () => {
+      await this.#enter(context);
+      const { loadBalancerId, subnetId, address } = request;
+      const { subnet, range } = this.#find(subnetId);
+      const allocated = (chosen: string) => ({
+        address: chosen,
+        subnetId,
+        networkId: subnet.networkId,
+        portId: null,
+      });
+      const kept = (await this.#addressesOf(loadBalancerId)).find((own) => isInRange(own, range));
+      if (kept && (address === null || address === kept)) return allocated(kept);
+      if (address !== null && !isInRange(address, range)) {
+        throw new VipAddressOutside(address, subnetId, formatIpv4(range.first), formatIpv4(range.last));
+      }
+      const chosen = address ?? (await this.#takeFree(loadBalancerId, subnetId, range));
+      await checkBindable(chosen);
+      if (address !== null && !(await this.#take(address, loadBalancerId))) throw new VipAddressTaken(address);
+      return allocated(chosen);
     });
-    const kept = (await this.#addressesOf(loadBalancerId)).find((own) => isInRange(own, range));
-    if (kept && (address === null || address === kept)) return allocated(kept);
-    if (address !== null && !isInRange(address, range)) {
-      throw new VipAddressOutside(address, subnetId, formatIpv4(range.first), formatIpv4(range.last));
-    }
-    const chosen = address ?? (await this.#takeFree(loadBalancerId, subnetId, range));
-    await checkBindable(chosen);
-    if (address !== null && !(await this.#take(address, loadBalancerId))) throw new VipAddressTaken(address);
-    return allocated(chosen);
   }
 
-  async releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
-    await this.#enter(context);
-    await rm(join(this.#holders, loadBalancerId), { force: true });
-    for (const address of await this.#addressesOf(loadBalancerId)) {
-      await rm(join(this.#addresses, address), { force: true });
-    }
+  releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      await this.#enter(context);
+      await rm(join(this.#holders, loadBalancerId), { force: true });
+      for (const address of await this.#addressesOf(loadBalancerId)) {
+        await rm(join(this.#addresses, address), { force: true });
+      }
+    });
   }
 
-  async plugVip(request: Parameters<NetworkDriver['plugVip']>[0], context?: CallContext): Promise<VipPort> {
-    await this.#enter(context);
-    const { loadBalancerId, amphoraId, vip } = request;
-    const { subnet } = this.#find(vip.subnetId);
-    const file = join(this.#holders, loadBalancerId);
-    const holder = await readIfThere(file);
-    if (holder !== null && holder !== amphoraId && (await this.#mayStillRun(holder))) {
-      throw new FenceNotConfirmed(holder, `it has VIP ${vip.address} and was not fenced`);
-    }
-    await writeWhole(file, amphoraId);
-    return {
-      vipAddress: vip.address,
-      subnetCidr: subnet.cidr,
-      gateway: null,
-      macAddress: '00:00:00:00:00:00',
-      vrrpIp: vip.address,
-      vrrpPortId: null,
-      mtu: null,
-      hostRoutes: [],
-    };
+  plugVip(request: Parameters<NetworkDriver['plugVip']>[0], context?: CallContext): Promise<VipPort> {
+    return this.#named(async () => {
+      await this.#enter(context);
+      const { loadBalancerId, amphoraId, vip } = request;
+      const { subnet } = this.#find(vip.subnetId);
+      const file = join(this.#holders, loadBalancerId);
+      const holder = await readIfThere(file);
+      if (holder !== null && holder !== amphoraId && (await this.#mayStillRun(holder))) {
+        throw new FenceNotConfirmed(holder, `it has VIP ${vip.address} and was not fenced`);
+      }
+      await writeWhole(file, amphoraId);
+      return {
+        vipAddress: vip.address,
+        subnetCidr: subnet.cidr,
+        gateway: null,
+        macAddress: '00:00:00:00:00:00',
+        vrrpIp: vip.address,
+        vrrpPortId: null,
+        mtu: null,
+        hostRoutes: [],
+      };
+    });
   }
 
-  async unplugVip(request: Parameters<NetworkDriver['unplugVip']>[0], context?: CallContext): Promise<void> {
-    await this.#enter(context);
-    const file = join(this.#holders, request.loadBalancerId);
-    if ((await readIfThere(file)) === request.amphoraId) await rm(file, { force: true });
+  unplugVip(request: Parameters<NetworkDriver['unplugVip']>[0], context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      await this.#enter(context);
+      const file = join(this.#holders, request.loadBalancerId);
+      if ((await readIfThere(file)) === request.amphoraId) await rm(file, { force: true });
+    });
   }
 
   async close(): Promise<void> {}
+
+  #named<T>(work: () => Promise<T>): Promise<T> {
+    return namingSystemErrors((...error) => new NetworkUnavailable(...error), work);
+  }
 
   async #enter(context: CallContext | undefined): Promise<void> {
     context?.signal?.throwIfAborted();

@@ -1,0 +1,137 @@
+import { DRIVER_NAMES } from '@octavia/drivers';
+import {
+  type Contradiction,
+  duration,
+  file,
+  folder,
+  grpcServerSettings,
+  hostPorts,
+  integer,
+  oneOf,
+  secretFile,
+  settings,
+  text,
+} from '@octavia/service';
+
+const shape = {
+  grpc: grpcServerSettings,
+  database: {
+    url: secretFile('DATABASE_URL_FILE', {
+      orVariable: 'DATABASE_URL',
+      doc: 'File with the connection string of PostgreSQL 14 or later.',
+    }),
+    poolSize: integer('DATABASE_POOL_SIZE', { default: 20, min: 2, max: 500, doc: 'Connections at most.' }),
+  },
+  flows: {
+    leaseMs: duration('FLOW_LEASE', {
+      default: '5s',
+      min: '1s',
+      max: '10m',
+      doc: "Silence after which another worker takes a flow over, by the database's clock.",
+    }),
+    concurrency: integer('FLOW_CONCURRENCY', { default: 32, min: 2, max: 1_000, doc: 'Flows at once, at most.' }),
+    failoverSlots: integer('FLOW_FAILOVER_SLOTS', {
+      default: 8,
+      min: 0,
+      max: 999,
+      doc: 'So many of them are kept for failovers; fewer than FLOW_CONCURRENCY.',
+    }),
+    deadlineMs: duration('FLOW_DEADLINE', {
+      default: '60s',
+      min: '1s',
+      max: '2h',
+      doc: 'Time after which a flow that another flow starts gives up. More where virtual machines are built.',
+    }),
+  },
+  drivers: {
+    compute: oneOf('COMPUTE_DRIVER', DRIVER_NAMES.compute, { default: 'local', doc: 'What builds amphorae.' }),
+    network: oneOf('NETWORK_DRIVER', DRIVER_NAMES.network, {
+      default: 'local',
+      doc: 'What gives and plugs addresses.',
+    }),
+    amphora: oneOf('AMPHORA_DRIVER', DRIVER_NAMES.amphora, { default: 'haproxy', doc: 'What talks to agents.' }),
+    certificates: oneOf('CERTIFICATES_DRIVER', DRIVER_NAMES.certificates, {
+      default: 'local',
+      doc: 'What issues the certificates of agents.',
+    }),
+  },
+  local: {
+    installationId: text('INSTALLATION_ID', {
+      doc: 'Id of this installation. Addresses of local drivers are derived from it, so that two share a machine.',
+    }),
+    dataFolder: folder('OCTAVIA_HOME', { doc: 'Data folder; amphorae of the local driver are below it.' }),
+    runtimeFolder: folder('RUNTIME_FOLDER', {
+      default: '/run/octavia',
+      doc: 'Folder for sockets: short, because the path of a socket has at most 107 bytes.',
+    }),
+    agentBundle: file('AGENT_BUNDLE_FILE', { optional: true, doc: 'Bundle of the amphora agent, for local amphorae.' }),
+    haproxyCmd: text('HAPROXY_CMD', { default: '', doc: 'Program of HAProxy, for local amphorae.' }),
+  },
+  amphora: {
+    computeFlavor: text('COMPUTE_FLAVOR', { default: '', doc: 'Compute flavor of amphorae.' }),
+    imageTag: text('AMPHORA_IMAGE_TAG', { default: '', doc: 'Tag of the image of amphorae.' }),
+    zone: text('AVAILABILITY_ZONE', { default: '', doc: 'Zone of amphorae.' }),
+  },
+  agent: {
+    clientCertFile: file('AGENT_CLIENT_CERT_FILE', { optional: true, doc: 'Our certificate before agents (PEM).' }),
+    clientKeyFile: file('AGENT_CLIENT_KEY_FILE', { optional: true, doc: 'Its private key (PEM, mode 0600).' }),
+    serverCaFile: file('AGENT_SERVER_CA_FILE', {
+      optional: true,
+      doc: 'Authorities of the certificates of agents (PEM).',
+    }),
+    heartbeatKey: secretFile('HEARTBEAT_KEY_FILE', { doc: 'Key that authenticates heartbeats.' }),
+    heartbeatIntervalMs: duration('HEARTBEAT_INTERVAL', {
+      default: '10s',
+      min: '100ms',
+      max: '1h',
+      doc: 'Time between two heartbeats of an amphora.',
+    }),
+    controllers: hostPorts('CONTROLLER_IP_PORT_LIST', { min: 1, doc: 'Where amphorae send their heartbeats.' }),
+  },
+  certificates: {
+    caCertificateFile: file('CA_CERTIFICATE_FILE', {
+      optional: true,
+      doc: 'Authority that signs the certificates of agents (PEM).',
+    }),
+    caKeyFile: file('CA_PRIVATE_KEY_FILE', { optional: true, doc: 'Its private key (PEM, mode 0600).' }),
+    clientCaFile: file('CLIENT_CA_FILE', {
+      optional: true,
+      doc: 'Authorities by which agents know controllers (PEM).',
+    }),
+    validityMs: duration('CERT_VALIDITY_TIME', {
+      default: '30d',
+      min: '1h',
+      max: '3650d',
+      doc: 'Validity of the certificates of agents.',
+    }),
+  },
+  secretsKeys: secretFile('SECRETS_KEY_FILE', {
+    doc: 'Keys of secrets in the database: lines key-id:base64 of 32 bytes. The first encrypts, all decrypt.',
+  }),
+  vipRestMs: duration('VIP_REST_TIME', {
+    default: '1m',
+    doc: 'How long the address of a deleted load balancer rests before another gets it.',
+  }),
+} as const;
+
+/** Every setting of the worker. Bad ones stop the start, and all of them are reported at once. */
+export const readConfig = settings(shape, (config) => {
+  const found: Contradiction[] = [];
+  const needs = (isNeeded: boolean, name: string, value: string | undefined, driver: string): void => {
+    if (isNeeded && value === undefined) found.push({ name, problem: `is not set, and ${driver} needs it` });
+  };
+  const { drivers, local, agent, certificates, flows } = config;
+  needs(drivers.compute === 'local', 'AGENT_BUNDLE_FILE', local.agentBundle, 'COMPUTE_DRIVER=local');
+  const isHaproxy = drivers.amphora === 'haproxy';
+  needs(isHaproxy, 'AGENT_CLIENT_CERT_FILE', agent.clientCertFile, 'AMPHORA_DRIVER=haproxy');
+  needs(isHaproxy, 'AGENT_SERVER_CA_FILE', agent.serverCaFile, 'AMPHORA_DRIVER=haproxy');
+  const isLocalCa = drivers.certificates === 'local';
+  needs(isLocalCa, 'CA_CERTIFICATE_FILE', certificates.caCertificateFile, 'CERTIFICATES_DRIVER=local');
+  needs(isLocalCa, 'CA_PRIVATE_KEY_FILE', certificates.caKeyFile, 'CERTIFICATES_DRIVER=local');
+  if (flows.failoverSlots >= flows.concurrency) {
+    found.push({ name: 'FLOW_FAILOVER_SLOTS', problem: 'must be less than FLOW_CONCURRENCY' });
+  }
+  return found;
+});
+
+export type WorkerConfig = ReturnType<typeof readConfig>;

@@ -1,0 +1,48 @@
+import {
+  Amphorae,
+  Events,
+  ExternalResources,
+  Flows,
+  LoadBalancers,
+  parseKeyRing,
+  Secrets,
+  Settlement,
+  Trees,
+} from '@octavia/db';
+import type { Drivers } from '@octavia/drivers';
+import { formatHostPort } from '@octavia/service';
+import type { WorkerConfig } from './config.ts';
+import type { World } from './world.ts';
+
+/** Puts together what the steps of our flows reach. */
+export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: Settings): World {
+  return {
+    compute: drivers.compute,
+    network: drivers.network,
+    amphora: drivers.amphora,
+    certificates: drivers.certificates,
+    flows: new Flows(),
+    amphorae: new Amphorae(),
+    loadBalancers: new LoadBalancers(),
+    trees: new Trees(),
+    events: new Events(),
+    secrets: new Secrets(parseKeyRing(config.secretsKeys)),
+    externalResources: new ExternalResources(),
+    settlement: new Settlement(),
+    settings: {
+      agent: {
+        controllerIpPortList: config.agent.controllers.map(formatHostPort),
+        heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
+        heartbeatKey: config.agent.heartbeatKey,
+      },
+      amphora: config.amphora,
+      vipRestMs: config.vipRestMs,
+      flowDeadlineMs: config.flows.deadlineMs,
+    },
+  };
+}
+
+type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
+  readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
+  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs'>;
+};
