@@ -11,7 +11,8 @@ import {
 } from '@octavia/db';
 import type { Caller, LoadBalancer, NewFlow, ObjectKind } from '@octavia/domain';
 import { type Requester, updateLoadBalancer } from '@octavia/flows';
-import { currentTraceContext } from '@octavia/service';
+import { ATTR, currentTraceContext } from '@octavia/service';
+import { trace } from '@opentelemetry/api';
 import { Violations } from './check/violations.ts';
 import type { Policy } from './parts.ts';
 import type { MessageOf, Replies } from './replies.ts';
@@ -104,6 +105,7 @@ export class Changes {
     revision: NewRevision,
     quota: ObjectKind | null = null,
   ): Promise<void> {
+    trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
     await this.#revisions.append(tx, begun, revision, by);
     if (quota) await this.#reserve(tx, begun.projectId, quota);
     const options = { deadlineMs: this.#policy.flowDeadlineMs };
@@ -117,6 +119,7 @@ export class Changes {
     revision: NewRevision,
     flow: (loadBalancerId: string, requester: Requester, options: { deadlineMs: number }) => NewFlow,
   ): Promise<string> {
+    trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
     await this.#revisions.append(tx, begun, revision, by);
     const isNew = revision.action === 'CREATE';
     if (isNew) await this.#reserve(tx, begun.projectId, revision.objectKind);

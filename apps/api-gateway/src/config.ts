@@ -9,6 +9,7 @@ import {
   oneOf,
   secretFile,
   settings,
+  text,
 } from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
 
@@ -38,6 +39,10 @@ export const readConfig = settings(
         doc: 'Connections to PostgreSQL at most.',
       }),
     },
+    runAs: text('RUN_AS', {
+      default: '',
+      doc: 'User that the process becomes once everything is open, when root started it. He must be able to read the TLS files, which are read again when they change.',
+    }),
     grpc: grpcServerSettings,
     client: grpcClientSettings,
     services: {

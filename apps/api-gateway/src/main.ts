@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { Database, entities, Flows } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
-import { exitWithError, GrpcServer, type Part, rpcClient, runUntilSignal } from '@octavia/service';
+import { exitWithError, GrpcServer, type Part, rpcClient, runAs, runUntilSignal } from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
 import { readConfig } from './config.ts';
 import { addGateway } from './gateway.ts';
 import { HealthChecks } from './health-check.ts';
 
 async function main(): Promise<void> {
-  const { database, grpc, client, services, policy } = readConfig(process.env);
+  const { database, runAs: user, grpc, client, services, policy } = readConfig(process.env);
   const db = new Database({ ...database, applicationName: 'octavia api-gateway' }, entities);
   const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
   const health = new HealthChecks(client.tls);
@@ -33,8 +33,8 @@ async function main(): Promise<void> {
     },
     installation: {
       version: JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
+      address: grpc.bind,
       services: [
-        { name: 'api-gateway', address: grpc.bind },
         { name: 'worker', address: services.worker },
         { name: 'health', address: services.health },
         { name: 'heartbeat-udp', address: services.heartbeatUdp },
@@ -44,7 +44,8 @@ async function main(): Promise<void> {
       sparesWanted: policy.sparesWanted,
     },
   });
-  await runUntilSignal([db, clients, server]); // Starts left to right; drains and stops right to left.
+  // It parses what callers send, so it gives root away.
+  await runUntilSignal([db, clients, server, runAs(user || null)]); // Starts left to right; drains and stops right to left.
 }
 
 main().catch(exitWithError);

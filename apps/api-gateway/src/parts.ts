@@ -23,7 +23,9 @@ export interface Policy {
 /** What the system's status is made of. */
 export interface Installation {
   readonly version: string;
-  /** Our services and where their gRPC servers listen. */
+  /** Where this gateway listens. */
+  readonly address: HostPort;
+  /** Our other services and where their gRPC servers listen. */
   readonly services: readonly { readonly name: string; readonly address: HostPort }[];
   /** Asks a service for its health: SERVING, NOT_SERVING or UNREACHABLE. */
   checkHealth(address: HostPort, limitMs: number): Promise<string>;

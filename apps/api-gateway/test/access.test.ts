@@ -211,6 +211,7 @@ describe('the system', () => {
       version: '1.2.3',
       ready: false,
       services: [
+        { name: 'api-gateway', address: '127.0.0.1:9876', state: 'SERVING', version: '1.2.3' },
         { name: 'worker', state: 'SERVING' },
         { name: 'housekeeping', state: 'UNREACHABLE' },
       ],

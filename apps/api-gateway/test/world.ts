@@ -76,6 +76,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     installation: {
       version: '1.2.3',
+      address: { host: '127.0.0.1', port: 9876 },
       services: [
         { name: 'worker', address: worker.address },
         // Nothing listens on port 1.

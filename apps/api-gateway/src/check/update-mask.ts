@@ -9,6 +9,9 @@ export interface Paths {
   readonly output: readonly string[];
 }
 
+/** Most paths of a mask that are looked at: a resource has fewer fields. */
+const MAX_PATHS = 100;
+
 /** Output fields of every resource. */
 export const OUTPUT_PATHS = [
   'id',
@@ -31,11 +34,12 @@ export function applyUpdate<M extends object>(
   paths: Paths,
   current: M,
   request: M,
-  mask: readonly string[] | undefined,
+  mask: readonly string[] = [],
   check: Violations,
 ): M {
+  if (mask.length > MAX_PATHS) check.addInRequest('update_mask', 'TOO_MANY', `must name at most ${MAX_PATHS} fields`);
   const merged = Object.fromEntries(Object.entries(current)) as Record<string, unknown>;
-  for (const path of wantedPaths(paths, request, mask)) {
+  for (const path of wantedPaths(paths, request, mask.slice(0, MAX_PATHS))) {
     const field = camelCase(path);
     const value = (request as Record<string, unknown>)[field];
     if (paths.mutable.includes(path)) merged[field] = value;
@@ -48,7 +52,7 @@ export function applyUpdate<M extends object>(
   return merged as M;
 }
 
-function wantedPaths(paths: Paths, request: object, mask: readonly string[] = []): ReadonlySet<string> {
+function wantedPaths(paths: Paths, request: object, mask: readonly string[]): ReadonlySet<string> {
   if (mask.length > 0) return new Set(mask.flatMap((path) => (path === '*' ? paths.mutable : [path])));
   const valueOfPath = (path: string): unknown => (request as Record<string, unknown>)[camelCase(path)];
   const isGiven = (path: string): boolean =>

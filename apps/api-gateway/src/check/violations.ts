@@ -122,7 +122,8 @@ export class Violations {
 
 /** In characters as PostgreSQL counts them. */
 function isLongerThan(text: string, max: number): boolean {
-  return text.length > max && [...text].length > max;
+  // A character has one or two units.
+  return text.length > 2 * max || (text.length > max && [...text].length > max);
 }
 
 /** Reads an id of a request that has nothing else to check. @throws InvalidRequest */

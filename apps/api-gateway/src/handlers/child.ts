@@ -6,8 +6,6 @@ import { readId } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import type { MessageOf } from '../replies.ts';
 
-export const NO_RELATIVES = { listenerIds: [], poolIds: [], memberIds: [], healthMonitorId: null };
-
 /** Fields of every object that is new below a load balancer. */
 export function newChild(id: string, begun: LoadBalancer, by: ChangedBy) {
   return {

@@ -1,4 +1,4 @@
-import { deltaOf, HealthMonitors, Pools } from '@octavia/db';
+import { deltaOf, HealthMonitors, NO_RELATIVES, Pools } from '@octavia/db';
 import { type Caller, changed } from '@octavia/domain';
 import {
   CreateHealthMonitorRequest,
@@ -14,7 +14,7 @@ import { applyUpdate } from '../check/update-mask.ts';
 import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { HEALTH_MONITOR_PATHS, readHealthMonitor, writeHealthMonitor } from '../translate/health-monitor.ts';
-import { NO_RELATIVES, newChild, removeChild } from './child.ts';
+import { newChild, removeChild } from './child.ts';
 
 const pools = new Pools();
 const healthMonitors = new HealthMonitors();

@@ -1,4 +1,4 @@
-import { deltaOf, Listeners, LoadBalancers, Pools, type Tx } from '@octavia/db';
+import { deltaOf, Listeners, LoadBalancers, NO_RELATIVES, Pools, type Tx } from '@octavia/db';
 import {
   BeingDeleted,
   type Caller,
@@ -26,7 +26,7 @@ import { applyUpdate } from '../check/update-mask.ts';
 import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { LISTENER_PATHS, readListener, type WantedListener, writeListener } from '../translate/listener.ts';
-import { NO_RELATIVES, newChild, removeChild } from './child.ts';
+import { newChild, removeChild } from './child.ts';
 
 const loadBalancers = new LoadBalancers();
 const listeners = new Listeners();

@@ -1,4 +1,12 @@
-import { assertEtag, type Delta, deltaOf, LoadBalancers, type PendingDetail, VipAddresses } from '@octavia/db';
+import {
+  assertEtag,
+  type Delta,
+  deltaOf,
+  LoadBalancers,
+  NO_RELATIVES,
+  type PendingDetail,
+  VipAddresses,
+} from '@octavia/db';
 import { begin, type Caller, HasChildren, InvalidRequest, isBeingDeleted, type LoadBalancer } from '@octavia/domain';
 import { createLoadBalancer, deleteLoadBalancer, failoverLoadBalancer } from '@octavia/flows';
 import {
@@ -25,7 +33,6 @@ import {
   type WantedLoadBalancer,
   writeLoadBalancer,
 } from '../translate/load-balancer.ts';
-import { NO_RELATIVES } from './child.ts';
 import { statusTree } from './status-tree.ts';
 import { watchLoadBalancer } from './watch.ts';
 

@@ -1,4 +1,4 @@
-import { deltaOf, Members, Pools } from '@octavia/db';
+import { deltaOf, Members, NO_RELATIVES, Pools } from '@octavia/db';
 import { type Caller, changed } from '@octavia/domain';
 import {
   CreateMemberRequest,
@@ -14,7 +14,7 @@ import { applyUpdate } from '../check/update-mask.ts';
 import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { MEMBER_PATHS, readMember, writeMember } from '../translate/member.ts';
-import { NO_RELATIVES, newChild, removeChild } from './child.ts';
+import { newChild, removeChild } from './child.ts';
 
 const pools = new Pools();
 const members = new Members();

@@ -6,6 +6,7 @@ import {
   Listeners,
   LoadBalancers,
   Members,
+  NO_RELATIVES,
   Pools,
   type Scope,
   type Tx,
@@ -26,7 +27,7 @@ import { applyUpdate } from '../check/update-mask.ts';
 import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { POOL_PATHS, readPool, type WantedPool, writePool } from '../translate/pool.ts';
-import { NO_RELATIVES, newChild, removeChild } from './child.ts';
+import { newChild, removeChild } from './child.ts';
 import { assertProtocolsFit } from './listener.ts';
 
 const loadBalancers = new LoadBalancers();

@@ -1,5 +1,5 @@
-import { pendingDetails, type Related, Trees, Views } from '@octavia/db';
-import { type Caller, type Intent, isBeingDeleted, type LoadBalancerTree, NotFound } from '@octavia/domain';
+import { NO_RELATIVES, pendingDetails, type Related, Trees, Views } from '@octavia/db';
+import { type Caller, type Intent, isBeingDeleted, NotFound } from '@octavia/domain';
 import type { LoadBalancerStatusTree } from '@octavia/proto';
 import { readScope } from '../authorize.ts';
 import { readId } from '../check/violations.ts';
@@ -14,22 +14,20 @@ export async function statusTree({ db, replies }: Parts, id: string, caller: Cal
   const loadBalancerId = readId('id', id);
   return db.transaction(async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const top = await views.get(tx, 'load_balancer', loadBalancerId, scope);
     const tree = await trees.read(tx, loadBalancerId);
-    const isVisible = tree && (scope === null || tree.loadBalancer.projectId === scope);
-    if (!isVisible || tree.loadBalancer.provisioningStatus === 'DELETED') {
-      throw new NotFound('load balancer', loadBalancerId);
-    }
+    if (!tree) throw new NotFound('load balancer', loadBalancerId);
     const statuses = await views.operatingStatuses(tx, loadBalancerId);
     const pending = await pendingDetails(tx, [loadBalancerId]);
     const view = <T extends Intent>(object: T, related: Partial<Related> = {}) => ({
       object,
       operatingStatus: statuses.get(object.id) ?? null,
-      related: { listenerIds: [], poolIds: [], memberIds: [], healthMonitorId: null, ...related },
+      related: { ...NO_RELATIVES, ...related },
     });
     const monitorOf = (poolId: string): string | null =>
       idsOf(tree.healthMonitors.filter((monitor) => monitor.poolId === poolId))[0] ?? null;
     return {
-      loadBalancer: replies.write('load_balancer', view(tree.loadBalancer, topOf(tree)), pending),
+      loadBalancer: replies.write('load_balancer', top, pending),
       listeners: tree.listeners.map((listener) => replies.write('listener', view(listener), pending)),
       pools: tree.pools.map((pool) => {
         const related = {
@@ -45,10 +43,6 @@ export async function statusTree({ db, replies }: Parts, id: string, caller: Cal
       healthMonitors: tree.healthMonitors.map((monitor) => replies.write('health_monitor', view(monitor), pending)),
     };
   });
-}
-
-function topOf({ listeners, pools }: LoadBalancerTree): Partial<Related> {
-  return { listenerIds: idsOf(listeners), poolIds: idsOf(pools) };
 }
 
 /** Without those that are going away, as everywhere. */

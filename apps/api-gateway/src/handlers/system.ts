@@ -8,6 +8,7 @@ import type {
   SessionPersistence_Type,
   SystemServiceService,
   SystemStatus,
+  SystemStatus_Service,
 } from '@octavia/proto';
 import { CAPABILITIES } from '@octavia/render';
 import { formatHostPort, type Handlers, unary } from '@octavia/service';
@@ -69,16 +70,17 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
   };
 }
 
-function checkServices({ installation }: Parts) {
-  return Promise.all(
-    installation.services.map(async ({ name, address }) => ({
-      name,
-      address: formatHostPort(address),
-      state: await installation.checkHealth(address, CHECK_MS),
-      // All services of an installation are of one release; only ours is known for certain.
-      version: name === 'api-gateway' ? installation.version : '',
-    })),
-  );
+async function checkServices({ installation }: Parts): Promise<SystemStatus_Service[]> {
+  const { address, version } = installation;
+  const us = { name: 'api-gateway', address: formatHostPort(address), state: 'SERVING', version };
+  const others = installation.services.map(async (service) => ({
+    name: service.name,
+    address: formatHostPort(service.address),
+    state: await installation.checkHealth(service.address, CHECK_MS),
+    // grpc.health.v1 tells none.
+    version: '',
+  }));
+  return [us, ...(await Promise.all(others))];
 }
 
 async function readDrivers({ lookup }: Parts): Promise<Record<string, string>> {

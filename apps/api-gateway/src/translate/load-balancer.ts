@@ -79,6 +79,6 @@ export function writeLoadBalancer(view: View<LoadBalancer>, pending?: PendingDet
     listenerIds: [...related.listenerIds],
     poolIds: [...related.poolIds],
     revision: object.desiredRevision,
-    appliedRevision: object.appliedRevision,
+    appliedRevision: related.servedRevision,
   };
 }

@@ -19,5 +19,5 @@ export {
 export { type ManagedSubnet, Subnets } from './subnets.ts';
 export { type New, Table, tables } from './table.ts';
 export { Trees } from './trees.ts';
-export { type Listing, type Page, type Related, type View, Views } from './views.ts';
+export { type Listing, NO_RELATIVES, type Page, type Related, type View, Views } from './views.ts';
 export { type AddressRequest, VipAddresses } from './vip-addresses.ts';
