@@ -49,16 +49,16 @@ describe('creating a load balancer', () => {
   });
 
   const breakages = [
-    ['compute', 'build', new AmphoraBuildError('no room')],
-    ['certificates', 'issueAgentCertificate', new Error('a bug')],
-    ['compute', 'get', new Error('a bug')],
-    ['amphora', 'getFacts', new Error('a bug')],
-    ['network', 'allocateVip', new Error('a bug')],
-    ['network', 'plugVip', new Error('a bug')],
-    ['amphora', 'plugVip', new Error('a bug')],
-    ['amphora', 'pushHaproxy', new Error('a bug')],
+    ['compute', 'build', 'build_amphora', new AmphoraBuildError('no room')],
+    ['certificates', 'issueAgentCertificate', 'build_amphora', new Error('a bug')],
+    ['compute', 'get', 'wait_for_amphora', new Error('a bug')],
+    ['amphora', 'getFacts', 'wait_for_amphora', new Error('a bug')],
+    ['network', 'allocateVip', 'reserve_vip', new Error('a bug')],
+    ['network', 'plugVip', 'plug_vip', new Error('a bug')],
+    ['amphora', 'plugVip', 'plug_vip', new Error('a bug')],
+    ['amphora', 'pushHaproxy', 'push_configuration', new Error('a bug')],
   ] as const;
-  for (const [driver, method, error] of breakages) {
+  for (const [driver, method, , error] of breakages) {
     it(`ends in ERROR and leaves nothing behind when ${driver}.${method} fails for good`, async () => {
       world[driver].control.failNext(method, error);
       const id = await world.create();
@@ -73,6 +73,21 @@ describe('creating a load balancer', () => {
       expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
       expect(await world.listener(listener)).toMatchObject({ provisioning_status: 'ACTIVE', fault_reason: null });
       expect(await world.listener(second)).toMatchObject({ provisioning_status: 'ACTIVE' });
+    });
+  }
+
+  for (const [driver, method, step] of breakages) {
+    it(`ends ACTIVE with one amphora when the worker is lost in ${driver}.${method}`, async () => {
+      world[driver].control.delayNext(method, 3_600_000);
+      const id = await world.create();
+      const listener = await world.addListener(id, 80);
+      await world.loseWorkerIn(id, step);
+      expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+      expect(await world.listener(listener)).toMatchObject({ provisioning_status: 'ACTIVE' });
+      const [amphora, ...others] = await world.serving(id);
+      expect(others).toEqual([]);
+      expect(await world.network.holders(id)).toEqual([amphora?.id]);
+      expect(await world.leftovers()).toMatchObject({ amphorae: 1, instances: 1, secrets: 0, turns: 0 });
     });
   }
 

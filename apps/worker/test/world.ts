@@ -194,6 +194,22 @@ export class TestWorld {
     });
   }
 
+  /** Lets leases run out while a flow hangs in a step, until another claim has got it over that. */
+  async loseWorkerIn(loadBalancerId: string, step: string): Promise<void> {
+    const at = async () => (await this.flows.open(this.db.reader, loadBalancerId))[0];
+    await this.until(`a flow in ${step}`, async () => (await at())?.step === step);
+    await this.until(`a flow beyond ${step}`, async () => {
+      await sleep(50);
+      await this.db.reader.query(
+        `UPDATE flow SET lease_expires_at = now() - interval '1 s' WHERE step = $1 AND state = 'RUNNING'`,
+        [step],
+      );
+      await this.db.reader.query(`SELECT pg_notify('flow', '')`);
+      await sleep(100);
+      return (await at())?.step !== step;
+    });
+  }
+
   /** As health: the amphora fell silent. */
   async fallSilent(amphora: Amphora): Promise<string> {
     await this.compute.disturb(amphora.id, 'STOPPED');

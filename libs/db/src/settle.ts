@@ -50,8 +50,9 @@ export class Settlement {
     if (!lb || isGone(lb)) return { isMoreDesired: false };
     const changed: Changed[] = [];
     if (isServed) {
-      for (const kind of CHILDREN) changed.push(...(await this.#activate(tx, kind, id, target)));
-      changed.push(...(await this.#remove(tx, id, target)));
+      for (const kind of await this.#kindsPending(tx, id))
+        changed.push(...(await this.#activate(tx, kind, id, target)));
+      if (await this.#isAnyDeleting(tx, id)) changed.push(...(await this.#remove(tx, id, target)));
       await tx.query('UPDATE load_balancer SET applied_revision = revision WHERE id = $1 AND revision <= $2', [
         id,
         target,
@@ -80,7 +81,7 @@ export class Settlement {
   /** Before a push: what failed for another reason than its values is desired as before, so it is pending again. */
   async retry(tx: Tx, id: string): Promise<void> {
     const changed: Changed[] = [];
-    for (const kind of CHILDREN) {
+    for (const kind of await this.#kindsPending(tx, id)) {
       changed.push(
         ...(await this.#change(
           tx,
@@ -105,6 +106,7 @@ export class Settlement {
 
   /** Single objects that cannot be rendered. One that a caller has changed since is left alone. */
   async unrenderable(tx: Tx, id: string, target: number, refusals: readonly Refusal[]): Promise<void> {
+    if (refusals.length === 0) return;
     await this.#loadBalancers.lock(tx, id);
     const changed: Changed[] = [];
     for (const { objectKind, objectId, fault } of refusals) {
@@ -133,6 +135,25 @@ export class Settlement {
     await tx.query('DELETE FROM operating_status WHERE load_balancer_id = $1', [id]);
     await this.#release(tx, changed);
     await this.#tell(tx, id, changed);
+  }
+
+  /** Kinds of children that have any which is not settled: most flows settle few kinds. */
+  async #kindsPending(tx: Tx, id: string): Promise<ObjectKind[]> {
+    const any = CHILDREN.map(
+      (kind) =>
+        `SELECT '${kind}' AS kind WHERE EXISTS
+           (SELECT 1 FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status <> 'ACTIVE')`,
+    );
+    const rows: { kind: ObjectKind }[] = await tx.query(any.join(' UNION ALL '), [id]);
+    return rows.map(({ kind }) => kind);
+  }
+
+  async #isAnyDeleting(tx: Tx, id: string): Promise<boolean> {
+    const any = CHILDREN.map(
+      (kind) => `EXISTS (SELECT 1 FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status = 'PENDING_DELETE')`,
+    );
+    const [row]: [{ is_any: boolean }] = await tx.query(`SELECT ${any.join(' OR ')} AS is_any`, [id]);
+    return row.is_any;
   }
 
   #activate(tx: Tx, kind: ObjectKind, id: string, target: number): Promise<Changed[]> {

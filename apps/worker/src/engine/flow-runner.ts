@@ -115,7 +115,7 @@ export class FlowRunner<Parts> implements Part {
       let waitMs: number;
       try {
         await this.#claimWhatFits();
-        waitMs = (await this.#queue.nextDue(this.#options.db.reader)) ?? POLL_MS;
+        waitMs = this.#isWoken ? 0 : ((await this.#queue.nextDue(this.#options.db.reader)) ?? POLL_MS);
       } catch (error) {
         if (!this.#isStopping) this.#options.log.warn({ err: error }, 'cannot look into the queue, trying again');
         waitMs = AFTER_ERROR_MS;

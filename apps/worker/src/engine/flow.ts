@@ -12,6 +12,8 @@ export interface EngineContext {
   /** For drivers: they refuse the calls of a worker that was replaced. */
   readonly fence: { readonly flowId: string; readonly epoch: number };
   readonly log: Logger;
+  /** For reads outside of a transaction. Nobody checks that the lease is still ours: write through `transaction` only. */
+  readonly reader: Tx;
   /** Runs `work` in one transaction, which commits only while the lease is ours. Take the load balancer's lock first. @throws LeaseLost */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Tells operators and callers what the step waits for, such as `amphora to answer`. */

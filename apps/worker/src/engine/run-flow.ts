@@ -328,6 +328,7 @@ export class FlowRun<Parts> {
       signal,
       fence: { flowId: this.lease.flowId, epoch: this.lease.epoch },
       log: this.#log.child({ [ATTR.STEP_NAME]: step }),
+      reader: db.reader,
       transaction: (work) =>
         db.transaction(async (tx) => {
           const result = await work(tx);

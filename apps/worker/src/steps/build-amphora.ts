@@ -55,8 +55,8 @@ export function instanceName(amphoraId: string): string {
 
 /** A second try gives the same key and certificate as the first: it may have built the instance with them. */
 async function filesFor(amphora: Amphora, context: Context): Promise<Record<string, string>> {
-  const { certificates, secrets, amphorae, transaction, settings } = context;
-  const kept = await transaction((tx) => secrets.get(tx, 'amphora_certificate', amphora.id));
+  const { certificates, secrets, amphorae, transaction, reader, settings } = context;
+  const kept = await secrets.get(reader, 'amphora_certificate', amphora.id);
   const pem = kept ?? (await issue());
   return {
     [AGENT_CONFIG_PATH]: renderAgentConfig({

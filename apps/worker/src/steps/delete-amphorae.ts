@@ -39,7 +39,7 @@ export const deleteAmphoraInstance: WorkerStep<{ readonly amphoraId: string }> =
 export const deleteAllAmphorae: WorkerStep<{ readonly loadBalancerId: string }> = {
   name: 'delete_amphorae',
   async do({ loadBalancerId }, context) {
-    const all = await context.transaction((tx) => context.amphorae.ofLoadBalancer(tx, loadBalancerId));
+    const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
     await Promise.all(all.map((amphora) => deleteOne(amphora, context)));
     return;
   },

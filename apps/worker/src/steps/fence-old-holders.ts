@@ -13,8 +13,8 @@ export interface FenceOldHoldersState {
 export const fenceOldHolders: WorkerStep<FenceOldHoldersState> = {
   name: 'fence_old_holders',
   async do({ loadBalancerId, newAmphoraId }, context) {
-    const { transaction, amphorae, waitingFor } = context;
-    const all = await transaction((tx) => amphorae.ofLoadBalancer(tx, loadBalancerId));
+    const { transaction, reader, amphorae, waitingFor } = context;
+    const all = await amphorae.ofLoadBalancer(reader, loadBalancerId);
     const holders = all.filter(({ id }) => id !== newAmphoraId);
     if (holders.length === 0) return;
     await waitingFor('old holders of the VIP to be isolated');

@@ -10,9 +10,9 @@ export interface PlugVipState extends VipState {
 export const plugVip: WorkerStep<PlugVipState> = {
   name: 'plug_vip',
   async do({ loadBalancerId, newAmphoraId, vip }, context) {
-    const { transaction, amphorae, network } = context;
+    const { transaction, reader, amphorae, network } = context;
     const startedAt = performance.now();
-    const found = await transaction((tx) => amphorae.get(tx, newAmphoraId));
+    const found = await amphorae.get(reader, newAmphoraId);
     const computeId = await computeIdOf(found, context);
     if (computeId === null) throw new Error(`Amphora ${newAmphoraId} has no instance.`);
     const request = { loadBalancerId, amphoraId: newAmphoraId, computeId, vip };

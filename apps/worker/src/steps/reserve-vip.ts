@@ -9,10 +9,13 @@ export interface VipState {
 export const reserveVip: WorkerStep<VipState> = {
   name: 'reserve_vip',
   async do({ loadBalancerId }, context) {
-    const { transaction, loadBalancers, network } = context;
-    const { vip: asked } = await transaction((tx) => loadBalancers.get(tx, loadBalancerId, null));
+    const { transaction, reader, loadBalancers, network } = context;
+    const { vip: asked } = await loadBalancers.get(reader, loadBalancerId, null);
     const request = { loadBalancerId, subnetId: asked.subnetId, address: asked.address };
     const vip = { ...(await network.allocateVip(request, callOf(context))) };
+    const isKnown =
+      asked.address === vip.address && asked.networkId !== null && (vip.portId === null || asked.portId !== null);
+    if (isKnown) return { vip };
     await transaction(async (tx) => {
       await tx.query(
         `UPDATE load_balancer SET vip_address = $2, vip_network_id = coalesce(vip_network_id, $3), vip_port_id = coalesce(vip_port_id, $4)

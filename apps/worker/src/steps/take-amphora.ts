@@ -10,8 +10,8 @@ export interface TakeAmphoraState {
 /** Takes up the spare whose row the flow was started with. */
 export const takeAmphora: WorkerStep<TakeAmphoraState> = {
   name: 'take_amphora',
-  async do({ amphoraId }, { transaction, amphorae }) {
-    const { status } = await transaction((tx) => amphorae.get(tx, amphoraId));
+  async do({ amphoraId }, { reader, amphorae }) {
+    const { status } = await amphorae.get(reader, amphoraId);
     if (status !== 'BOOTING') throw new Superseded(`Amphora ${amphoraId} is ${status} by now.`);
     return { newAmphoraId: amphoraId };
   },

@@ -16,12 +16,10 @@ export interface WaitForAmphoraState {
 export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
   name: 'wait_for_amphora',
   async do({ newAmphoraId }, context) {
-    const { amphorae, secrets, transaction, waitingFor } = context;
-    const amphora = await transaction((tx) => amphorae.get(tx, newAmphoraId));
+    const { amphorae, secrets, transaction, reader } = context;
+    const amphora = await amphorae.get(reader, newAmphoraId);
     if (amphora.status !== 'BOOTING') return;
-    await waitingFor('instance to be built');
     const instance = await built(amphora, context);
-    await waitingFor('amphora to answer');
     const facts = await firstAnswer(newAmphoraId, instance, context);
     await transaction(async (tx) => {
       await amphorae.update(tx, newAmphoraId, {
@@ -53,6 +51,7 @@ async function built(amphora: Amphora, context: Context): Promise<Built> {
         { amphoraId: amphora.id, status },
       );
     }
+    if (pause === FIRST_PAUSE_MS) await context.waitingFor('instance to be built');
     await sleep(pause, undefined, { signal: context.signal });
   }
   throw new Error('The pauses never end.');
@@ -68,9 +67,10 @@ async function firstAnswer(amphoraId: string, instance: Built, context: Context)
       if (!isUnavailable || context.signal.aborted) throw error;
       context.log.debug({ reason: error.reason }, 'amphora does not answer yet');
     }
+    if (pause === FIRST_PAUSE_MS) await context.waitingFor('amphora to answer');
     await sleep(pause, undefined, { signal: context.signal });
     // Its processes may have ended meanwhile: then no answer will ever come.
-    await built(await context.transaction((tx) => context.amphorae.get(tx, amphoraId)), context);
+    await built(await context.amphorae.get(context.reader, amphoraId), context);
   }
   throw new Error('The pauses never end.');
 }
