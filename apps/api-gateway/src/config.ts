@@ -7,9 +7,9 @@ import {
   integer,
   list,
   oneOf,
+  processSettings,
   secretFile,
   settings,
-  text,
 } from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
 
@@ -39,10 +39,7 @@ export const readConfig = settings(
         doc: 'Connections to PostgreSQL at most.',
       }),
     },
-    runAs: text('RUN_AS', {
-      default: '',
-      doc: 'User that the process becomes once everything is open, when root started it. He must be able to read the TLS files, which are read again when they change.',
-    }),
+    process: processSettings,
     grpc: grpcServerSettings,
     client: grpcClientSettings,
     services: {

@@ -9,7 +9,7 @@ import { addGateway } from './gateway.ts';
 import { HealthChecks } from './health-check.ts';
 
 async function main(): Promise<void> {
-  const { database, runAs: user, grpc, client, services, policy } = readConfig(process.env);
+  const { database, process: self, grpc, client, services, policy } = readConfig(process.env);
   const db = new Database({ ...database, applicationName: 'octavia api-gateway' }, entities);
   const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
   const health = new HealthChecks(client.tls);
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     },
   });
   // It parses what callers send, so it gives root away.
-  await runUntilSignal([db, clients, server, runAs(user || null)]); // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, clients, server, runAs(self.runAs)]); // Starts left to right; drains and stops right to left.
 }
 
 main().catch(exitWithError);

@@ -4,6 +4,7 @@ import {
   grpcServerSettings,
   hostPort,
   integer,
+  processSettings,
   secretFile,
   settings,
 } from '@octavia/service';
@@ -11,6 +12,7 @@ import {
 /** Every setting of health. Bad ones stop the start, and all of them are reported at once. */
 export const readConfig = settings(
   {
+    process: processSettings,
     database: {
       url: secretFile('DATABASE_URL_FILE', {
         orVariable: 'DATABASE_URL',

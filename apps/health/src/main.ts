@@ -1,6 +1,6 @@
 import { Database } from '@octavia/db';
 import { HeartbeatServiceService } from '@octavia/proto';
-import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
+import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
 import { monotonic } from './clock.ts';
 import { advertisedAddress, readConfig } from './config.ts';
 import { heartbeatHandlers } from './handlers/heartbeat.ts';
@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
   const server = new GrpcServer(config.grpc).add(HeartbeatServiceService, heartbeatHandlers(health));
 
-  await runUntilSignal([db, server, ...health.parts]); // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
 }
 
 main().catch(exitWithError);

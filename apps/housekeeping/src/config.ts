@@ -1,7 +1,17 @@
-import { duration, grpcServerSettings, integer, oneOf, secretFile, settings, text } from '@octavia/service';
+import {
+  duration,
+  grpcServerSettings,
+  integer,
+  oneOf,
+  processSettings,
+  secretFile,
+  settings,
+  text,
+} from '@octavia/service';
 
 /** Every setting of housekeeping. Bad ones stop the start, and all of them are reported at once. */
 export const readConfig = settings({
+  process: processSettings,
   database: {
     url: secretFile('DATABASE_URL_FILE', {
       orVariable: 'DATABASE_URL',

@@ -1,5 +1,5 @@
 import { Database } from '@octavia/db';
-import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
+import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
 import { Housekeeping } from './housekeeping.ts';
 
@@ -11,7 +11,7 @@ async function main(): Promise<void> {
   const housekeeping = new Housekeeping({ db, log, config });
 
   // The server answers health checks only.
-  await runUntilSignal([db, new GrpcServer(config.grpc), ...housekeeping.parts]);
+  await runUntilSignal([db, new GrpcServer(config.grpc), ...housekeeping.parts, runAs(config.process.runAs)]);
 }
 
 main().catch(exitWithError);

@@ -21,6 +21,7 @@ export { Loop, type LoopOptions } from './process/loop.ts';
 export { PARENT_FD_VARIABLE } from './process/parent-pipe.ts';
 export { exitWithError, type Part, type RunOptions, runUntilSignal } from './process/run.ts';
 export { runAs } from './process/run-as.ts';
+export { processSettings } from './process/settings.ts';
 export { BadValue, type Field, type FieldOptions, MissingValue, makeField, type Variables } from './settings/field.ts';
 export {
   duration,
