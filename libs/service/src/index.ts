@@ -11,13 +11,12 @@ export {
 } from './grpc/client.ts';
 export type { Definition, Handlers } from './grpc/definition.ts';
 export { type CallContext, type StreamContext, serverStream, unary } from './grpc/handlers.ts';
-export { changeLogLevel, describeProcess, type ProcessIdentity, processHandlers } from './grpc/process-service.ts';
+export { changeLogLevel, ProcessIdentity, processHandlers } from './grpc/process-service.ts';
 export { CallEnded, ServiceStopping } from './grpc/serve.ts';
 export { GrpcServer, type GrpcServerOptions } from './grpc/server.ts';
 export { grpcClientSettings, grpcServerSettings } from './grpc/settings.ts';
 export { ERROR_DOMAIN, fromStatus, RemoteError, RemoteFault, toStatus } from './grpc/status.ts';
 export { CertificateFiles, type TlsFiles } from './grpc/tls-files.ts';
-export { type CertificateInUse, certificatesIn } from './process/certificates.ts';
 export { LOG_LEVELS, type LogLevel, type LogLevelState, logLevel, setLogLevel } from './process/log-level.ts';
 export { type Logger, logger } from './process/logger.ts';
 export { Loop, type LoopOptions } from './process/loop.ts';

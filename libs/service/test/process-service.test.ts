@@ -1,7 +1,15 @@
 import { ProcessServiceClient, ProcessServiceService } from '@octavia/proto';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { GrpcServer, logger, processHandlers, type RpcClient, rpcClient, setLogLevel } from '../src/index.ts';
+import {
+  GrpcServer,
+  logger,
+  ProcessIdentity,
+  processHandlers,
+  type RpcClient,
+  rpcClient,
+  setLogLevel,
+} from '../src/index.ts';
 import { follow } from '../src/process/log-level.ts';
 import { type TestPki, testPki } from '../src/testing/index.ts';
 import { until } from './world.ts';
@@ -16,7 +24,7 @@ beforeAll(async () => {
   const tls = await pki.cert('worker', { notAfter: expiry });
   const log = pino({ level: 'silent' });
   server = new GrpcServer({ bind: { host: '127.0.0.1', port: 0 }, tls, allowedClients: ['api-gateway'], log });
-  server.add(ProcessServiceService, processHandlers({ name: 'worker', certificates: [tls] }));
+  server.add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', [tls])));
   await server.start();
   client = rpcClient(ProcessServiceClient, server.address, await pki.cert('api-gateway'));
 });

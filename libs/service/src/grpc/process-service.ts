@@ -1,6 +1,6 @@
 import { InvalidRequest } from '@octavia/domain';
 import type { Process, ProcessLogLevel, ProcessServiceService, SetProcessLogLevelRequest } from '@octavia/proto';
-import { certificatesIn } from '../process/certificates.ts';
+import { CertificatesInUse } from '../process/certificates.ts';
 import { LOG_LEVELS, type LogLevelState, logLevel, setLogLevel } from '../process/log-level.ts';
 import { STARTED_AT, VERSION } from '../process/version.ts';
 import type { Handlers } from './definition.ts';
@@ -10,26 +10,33 @@ import type { TlsFiles } from './tls-files.ts';
 /** Longest time for which a level may be changed, in milliseconds: a day. Without a time it stays. */
 const MAX_REVERT_MS = 86_400_000;
 
-export interface ProcessIdentity {
-  /** Such as worker. */
-  readonly name: string;
-  /** What the process proves itself by, and whom it trusts. */
-  readonly certificates: readonly Pick<TlsFiles, 'certFile' | 'caFile'>[];
-}
+/** What a process tells of itself: made at its start, told at any time. */
+export class ProcessIdentity {
+  readonly #name: string;
+  readonly #certificates: CertificatesInUse;
 
-/** What a process tells of itself. */
-export function describeProcess({ name, certificates }: ProcessIdentity): Process {
-  return {
-    name,
-    version: VERSION,
-    startedAt: STARTED_AT,
-    logLevel: writeLevel(logLevel()),
-    certificates: certificatesIn(certificates).map(({ subject, expiresAt, isAuthority }) => ({
-      subject,
-      expiresAt,
-      authority: isAuthority,
-    })),
-  };
+  /**
+   * @param name such as worker
+   * @param certificates what the process proves itself by, and whom it trusts
+   */
+  constructor(name: string, certificates: readonly Pick<TlsFiles, 'certFile' | 'caFile'>[]) {
+    this.#name = name;
+    this.#certificates = new CertificatesInUse(certificates);
+  }
+
+  describe(): Process {
+    return {
+      name: this.#name,
+      version: VERSION,
+      startedAt: STARTED_AT,
+      logLevel: writeLevel(logLevel()),
+      certificates: this.#certificates.read().map(({ subject, expiresAt, isAuthority }) => ({
+        subject,
+        expiresAt,
+        authority: isAuthority,
+      })),
+    };
+  }
 }
 
 /** Changes the level as a request asks. @throws InvalidRequest */
@@ -57,7 +64,7 @@ export function changeLogLevel({ level, revertAfter }: SetProcessLogLevelRequest
 /** Handlers of the service that every process of ours but the gateway has: callers from outside may not reach it. */
 export function processHandlers(identity: ProcessIdentity): Handlers<typeof ProcessServiceService> {
   return {
-    getProcess: unary(() => describeProcess(identity)),
+    getProcess: unary(() => identity.describe()),
     setProcessLogLevel: unary((request) => changeLogLevel(request)),
   };
 }

@@ -14,26 +14,39 @@ export interface CertificateInUse {
 const PEM = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 /**
- * The certificates in the files as they are now: our own, and the authorities that we trust. A file that cannot be read just now
- * is left out.
+ * The certificates in the files of a process: its own, and the authorities that it trusts. Looked at anew each time; a file that
+ * cannot be read just now, as by a process that gave root away, is what it was before.
  */
-export function certificatesIn(files: readonly Pick<TlsFiles, 'certFile' | 'caFile'>[]): CertificateInUse[] {
-  const own = unique(files.map(({ certFile }) => certFile)).flatMap((file) => readAll(file, false).slice(0, 1));
-  const authorities = unique(files.map(({ caFile }) => caFile)).flatMap((file) => readAll(file, true));
-  return [...own, ...authorities];
-}
+export class CertificatesInUse {
+  readonly #own: ReadonlySet<string>;
+  readonly #authorities: ReadonlySet<string>;
+  readonly #last = new Map<string, CertificateInUse[]>();
 
-function readAll(file: string, isAuthority: boolean): CertificateInUse[] {
-  try {
-    return (readFileSync(file, 'utf8').match(PEM) ?? []).map((pem) => {
-      const { subject, validTo } = new X509Certificate(pem);
-      return { subject: subject.replaceAll('\n', ', '), expiresAt: new Date(validTo), isAuthority };
-    });
-  } catch {
-    return [];
+  constructor(files: readonly Pick<TlsFiles, 'certFile' | 'caFile'>[]) {
+    this.#own = new Set(files.map(({ certFile }) => certFile));
+    this.#authorities = new Set(files.map(({ caFile }) => caFile));
+    this.read();
   }
-}
 
-function unique(files: readonly string[]): string[] {
-  return [...new Set(files)];
+  read(): CertificateInUse[] {
+    // Beside our own certificate lies its chain.
+    const own = [...this.#own].flatMap((file) => this.#readFile(file, false).slice(0, 1));
+    return [...own, ...[...this.#authorities].flatMap((file) => this.#readFile(file, true))];
+  }
+
+  #readFile(file: string, isAuthority: boolean): CertificateInUse[] {
+    try {
+      const pems = readFileSync(file, 'utf8').match(PEM) ?? [];
+      this.#last.set(
+        file,
+        pems.map((pem) => {
+          const { subject, validTo } = new X509Certificate(pem);
+          return { subject: subject.replaceAll('\n', ', '), expiresAt: new Date(validTo), isAuthority };
+        }),
+      );
+    } catch {
+      // What it was before.
+    }
+    return this.#last.get(file) ?? [];
+  }
 }
