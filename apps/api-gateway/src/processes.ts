@@ -1,3 +1,9 @@
+import {
+  type Process,
+  type ProcessLogLevel,
+  ProcessServiceClient,
+  type SetProcessLogLevelRequest,
+} from '@octavia/proto';
 import { formatHostPort, type HostPort, type RpcClient, rpcClient, type TlsFiles } from '@octavia/service';
 import { service } from 'grpc-health-check';
 
@@ -21,30 +27,61 @@ interface HealthDefinition {
 
 const HEALTH = { service: { check: service.Check } as unknown as HealthDefinition };
 
-/** Asks our services by grpc.health.v1 how they are, over connections that are kept. */
-export class HealthChecks {
+interface Clients {
+  readonly health: RpcClient<HealthDefinition>;
+  readonly process: RpcClient<typeof ProcessServiceClient.service>;
+}
+
+/** What a process of ours says of itself. */
+export interface ProcessState {
+  /** SERVING, NOT_SERVING, or UNREACHABLE when there is no answer in time. */
+  readonly state: string;
+  /** Null: it does not answer, or is of a release that does not tell. */
+  readonly process: Process | null;
+}
+
+/** Asks our other processes how they are and what they are, over connections that are kept. */
+export class Processes {
   readonly #tls: TlsFiles;
-  readonly #clients = new Map<string, RpcClient<HealthDefinition>>();
+  readonly #clients = new Map<string, Clients>();
 
   constructor(tls: TlsFiles) {
     this.#tls = tls;
   }
 
-  /** SERVING, NOT_SERVING, or UNREACHABLE when there is no answer within the limit. */
-  async check(address: HostPort, limitMs: number): Promise<string> {
-    const key = formatHostPort(address);
-    const client = this.#clients.get(key) ?? rpcClient(HEALTH, address, this.#tls);
-    this.#clients.set(key, client);
-    try {
-      const { status } = await client.check({ service: '' }, { deadlineMs: limitMs });
-      return String(status);
-    } catch {
-      return 'UNREACHABLE';
-    }
+  /** Never fails: what does not answer is what an operator wants to see. */
+  async ask(address: HostPort, limitMs: number): Promise<ProcessState> {
+    const { health, process } = this.#clientsOf(address);
+    const [state, described] = await Promise.all([
+      health.check({ service: '' }, { deadlineMs: limitMs }).then(
+        ({ status }) => String(status),
+        () => 'UNREACHABLE',
+      ),
+      process.getProcess({}, { deadlineMs: limitMs }).catch(() => null),
+    ]);
+    return { state, process: described };
+  }
+
+  /** @throws RemoteError as the process answers, or UNAVAILABLE */
+  setLogLevel(address: HostPort, request: SetProcessLogLevelRequest): Promise<ProcessLogLevel> {
+    return this.#clientsOf(address).process.setProcessLogLevel(request);
   }
 
   close(): void {
-    for (const client of this.#clients.values()) client.close();
+    for (const { health, process } of this.#clients.values()) {
+      health.close();
+      process.close();
+    }
     this.#clients.clear();
+  }
+
+  #clientsOf(address: HostPort): Clients {
+    const key = formatHostPort(address);
+    const clients = this.#clients.get(key) ?? {
+      health: rpcClient(HEALTH, address, this.#tls),
+      process: rpcClient(ProcessServiceClient, address, this.#tls),
+    };
+    this.#clients.set(key, clients);
+    return clients;
   }
 }
