@@ -1,1 +1,51 @@
-export {};
+/** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
+import { readFileSync } from 'node:fs';
+import { Database, entities, Flows } from '@octavia/db';
+import { LookupServiceClient } from '@octavia/proto';
+import { exitWithError, GrpcServer, type Part, rpcClient, runAs, runUntilSignal } from '@octavia/service';
+import { canonicalAddress } from './check/address.ts';
+import { readConfig } from './config.ts';
+import { addGateway } from './gateway.ts';
+import { HealthChecks } from './health-check.ts';
+
+async function main(): Promise<void> {
+  const { database, process: self, grpc, client, services, policy } = readConfig(process.env);
+  const db = new Database({ ...database, applicationName: 'octavia api-gateway' }, entities);
+  const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
+  const health = new HealthChecks(client.tls);
+  const clients: Part = {
+    name: 'clients',
+    start: async () => {},
+    stop: async () => {
+      lookup.close();
+      health.close();
+    },
+  };
+  const server = addGateway(new GrpcServer(grpc), {
+    db,
+    flows: new Flows(),
+    lookup,
+    policy: {
+      topology: policy.topology,
+      reservedIps: new Set(policy.reservedIps.map((address) => canonicalAddress(address) ?? address)),
+      defaultQuotas: policy.quotas,
+      flowDeadlineMs: policy.flowDeadlineMs,
+    },
+    installation: {
+      version: JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
+      address: grpc.bind,
+      services: [
+        { name: 'worker', address: services.worker },
+        { name: 'health', address: services.health },
+        { name: 'heartbeat-udp', address: services.heartbeatUdp },
+        { name: 'housekeeping', address: services.housekeeping },
+      ],
+      checkHealth: (address, limitMs) => health.check(address, limitMs),
+      sparesWanted: policy.sparesWanted,
+    },
+  });
+  // It parses what callers send, so it gives root away.
+  await runUntilSignal([db, clients, server, runAs(self.runAs)]); // Starts left to right; drains and stops right to left.
+}
+
+main().catch(exitWithError);

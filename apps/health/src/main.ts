@@ -1,1 +1,20 @@
-export {};
+import { Database } from '@octavia/db';
+import { HeartbeatServiceService } from '@octavia/proto';
+import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
+import { monotonic } from './clock.ts';
+import { advertisedAddress, readConfig } from './config.ts';
+import { heartbeatHandlers } from './handlers/heartbeat.ts';
+import { Health } from './health.ts';
+
+/** Health: owns the heartbeats of its shards, writes statuses, and starts the replacement of what fell silent. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = logger('health');
+  const db = new Database({ ...config.database, applicationName: 'octavia health' }, []);
+  const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
+  const server = new GrpcServer(config.grpc).add(HeartbeatServiceService, heartbeatHandlers(health));
+
+  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
+}
+
+main().catch(exitWithError);

@@ -54,7 +54,7 @@ function pipeline() {
     Request.encode(request).finish();
     return { wantedStatuses: [], notOwned: [] };
   };
-  const times = { batchMs: 50, firstRetryMs: 50, longestRetryMs: 1000, nowMs: () => performance.now() };
+  const times = { batchMs: 50, firstRetryMs: 50, longestRetryMs: 1000, aliveMs: 1_000, nowMs: () => performance.now() };
   const router = new Router(() => ({ report, close: () => {} }), counts, { onBatch: () => {} }, times);
   router.follow({ ranges: [{ first: 0, last: 4095, owner: 'bench:1', epoch: 1n }] });
   return { counts, intake: new Intake(new Opener([KEY]), router, counts) };

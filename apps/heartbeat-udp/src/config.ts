@@ -1,7 +1,17 @@
-import { duration, grpcServerSettings, hostPort, hostPorts, integer, secretFile, settings } from '@octavia/service';
+import {
+  duration,
+  grpcServerSettings,
+  hostPort,
+  hostPorts,
+  integer,
+  processSettings,
+  secretFile,
+  settings,
+} from '@octavia/service';
 
 /** Every setting of heartbeat-udp. Bad ones stop the start, and all of them are reported at once. */
 export const readConfig = settings({
+  process: processSettings,
   socket: {
     bind: hostPort('HEARTBEAT_BIND', {
       default: '127.0.0.1:5555',

@@ -33,6 +33,8 @@ export interface LaneTimes {
   readonly batchMs: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
+  /** After so long without a batch an empty one says that we are here: the owner must tell silent amphorae from a silent listener. */
+  readonly aliveMs: number;
   nowMs(): number;
 }
 
@@ -52,6 +54,7 @@ export class Lane {
   #number: bigint;
   #timer: NodeJS.Timeout | undefined;
   #underWay: Promise<void> | undefined;
+  readonly #alive: NodeJS.Timeout;
   /** Of a lane whose owner does not own what we think: the shard map is on its way, so do not ask in a loop. */
   #pauseMs = 0;
 
@@ -68,6 +71,7 @@ export class Lane {
     this.#report = report;
     this.#events = events;
     this.#times = times;
+    this.#alive = setTimeout(() => this.#sayAlive(), times.aliveMs);
   }
 
   /** Number of the newest batch. */
@@ -99,6 +103,7 @@ export class Lane {
   /** Ends retries. A call under way ends by its own deadline, and its answer still counts. */
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#alive);
     this.#stopping.abort();
   }
 
@@ -110,10 +115,27 @@ export class Lane {
     this.#number += 1n;
     const batch = takeBatch(this.#number, this.pending, (entry) => this.#events.needsStatus(entry, this));
     this.#events.onSending(batch.entries);
-    this.#underWay = this.#deliver(batch).finally(() => {
+    this.#run(this.#deliver(batch));
+  }
+
+  #run(underWay: Promise<void>): void {
+    this.#underWay = underWay.finally(() => {
       this.#underWay = undefined;
+      if (!this.#stopping.signal.aborted) this.#alive.refresh();
       this.notify();
     });
+  }
+
+  /** Sends nothing, once: what matters is that it comes now. A real batch that is under way or waits says the same. */
+  #sayAlive(): void {
+    if (this.#underWay || this.#stopping.signal.aborted) return;
+    if (this.pending.size > 0) {
+      this.#send();
+      return;
+    }
+    this.#number += 1n;
+    const request = { senderId: this.#senderId, number: this.#number, heartbeats: [] };
+    this.#run(this.#report(request).then(ignore, ignore));
   }
 
   async #deliver(batch: Batch): Promise<void> {
@@ -161,3 +183,5 @@ export class Lane {
 function isRefusal(error: unknown): boolean {
   return error instanceof DomainError && (error.kind === 'invalid' || error.kind === 'quota');
 }
+
+const ignore = (): void => {};

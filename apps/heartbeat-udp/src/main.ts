@@ -1,5 +1,5 @@
 /** heartbeat-udp: opens what amphorae say and hands it to the owner of their shard. It holds no database password. */
-import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
+import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
 import { drainAtEnd, ownerConnections } from './delivery.ts';
 import { Intake } from './intake.ts';
@@ -35,6 +35,7 @@ async function main(): Promise<void> {
     drainAtEnd(router),
     new DropWatch(counts, router, log),
     socket,
+    runAs(config.process.runAs),
   ]);
 }
 

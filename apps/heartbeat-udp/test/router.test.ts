@@ -46,6 +46,19 @@ describe('what an owner is told', () => {
     ]);
   });
 
+  it('is that the listener lives, when there is nothing else to tell, with a number of its own and without a retry', async () => {
+    const world = new World({}, 5);
+    world.answers.set('a:1', failing);
+    world.own('a:1');
+    await world.until(() => world.requestsTo('a:1').length >= 3);
+    world.answers.delete('a:1');
+    world.say(body(1, 1));
+    await world.until(() => world.heartbeatsAt('a:1').length === 1);
+    const numbers = world.requestsTo('a:1').map((request) => request.number);
+    expect(numbers).toEqual(numbers.map((_, index) => BigInt(index + 1)));
+    await world.router.drain(0);
+  });
+
   it('has the newest totals, where an amphora sends totals', async () => {
     const world = new World();
     world.say(body(1, 5, { rx: 10, ver: 2 }));

@@ -16,9 +16,10 @@ export class World {
   readonly batches: string[] = [];
   nowMs = 1_000;
 
-  constructor(limits: Partial<RouterLimits> = {}) {
+  /** @param aliveMs by default so long that no test sees an empty batch */
+  constructor(limits: Partial<RouterLimits> = {}, aliveMs = 3_600_000) {
     const observer = { onBatch: (outcome: string, owner: string) => void this.batches.push(`${outcome} ${owner}`) };
-    const times = { batchMs: 1, firstRetryMs: 1, longestRetryMs: 4, nowMs: () => this.nowMs };
+    const times = { batchMs: 1, firstRetryMs: 1, longestRetryMs: 4, aliveMs, nowMs: () => this.nowMs };
     const connect = (owner: string) => ({
       report: async (request: ReportHeartbeatsRequest) => {
         this.requestsTo(owner).push(structuredClone(request));

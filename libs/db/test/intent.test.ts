@@ -319,7 +319,13 @@ describe('what a caller sees', () => {
     expect(view).toEqual({
       object: pool,
       operatingStatus: 'ONLINE',
-      related: { listenerIds: [listener.id], poolIds: [], memberIds: [member.id], healthMonitorId: monitor.id },
+      related: {
+        listenerIds: [listener.id],
+        poolIds: [],
+        memberIds: [member.id],
+        healthMonitorId: monitor.id,
+        servedRevision: 0,
+      },
     });
     await expect(views.get(db.reader, 'pool', pool.id, 'p2')).rejects.toThrow(NotFound);
     expect(await views.operatingStatuses(db.reader, lb.id)).toEqual(new Map([[pool.id, 'ONLINE']]));

@@ -17,9 +17,11 @@ export { grpcClientSettings, grpcServerSettings } from './grpc/settings.ts';
 export { ERROR_DOMAIN, fromStatus, RemoteError, RemoteFault, toStatus } from './grpc/status.ts';
 export { CertificateFiles, type TlsFiles } from './grpc/tls-files.ts';
 export { LOG_LEVELS, type Logger, logger } from './process/logger.ts';
+export { Loop, type LoopOptions } from './process/loop.ts';
 export { PARENT_FD_VARIABLE } from './process/parent-pipe.ts';
 export { exitWithError, type Part, type RunOptions, runUntilSignal } from './process/run.ts';
 export { runAs } from './process/run-as.ts';
+export { processSettings } from './process/settings.ts';
 export { BadValue, type Field, type FieldOptions, MissingValue, makeField, type Variables } from './settings/field.ts';
 export {
   duration,

@@ -8,7 +8,7 @@ const run = promisify(execFile);
 describe('a process that gives root away', () => {
   it('does nothing without a user', async () => {
     const before = process.getuid?.();
-    await runAs(null).start();
+    await runAs('').start();
     expect(process.getuid?.()).toBe(before);
   });
 

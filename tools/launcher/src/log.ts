@@ -41,7 +41,7 @@ export class LogFile {
   }
 }
 
-const LEVELS: Record<number, string> = { 30: '', 40: 'warning: ', 50: 'error: ', 60: 'fatal: ' };
+const LEVELS: Record<string, string> = { info: '', warn: 'warning: ', error: 'error: ', fatal: 'fatal: ' };
 /** Fields that say nothing to a person who watches one machine. */
 const QUIET = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg', 'trace_id', 'span_id', 'trace_flags', 'err']);
 
@@ -53,7 +53,7 @@ export function readableLine(service: string, line: string): string | null {
   } catch {
     return `${service}  ${line}`;
   }
-  const prefix = LEVELS[Number(entry.level)];
+  const prefix = LEVELS[String(entry.level)];
   if (prefix === undefined) return null;
   const error = (entry.err as { message?: string } | undefined)?.message;
   const fields = Object.entries(entry)

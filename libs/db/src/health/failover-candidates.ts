@@ -24,27 +24,27 @@ const TRIES_LOOKED_AT = 10;
 /** Reads and marks of amphorae that fell silent. */
 export class FailoverCandidates {
   /**
-   * Locks the load balancer of an amphora, then the amphora. Null when there is nothing to fail over: it serves nothing any
-   * more, its load balancer is being deleted, or a failover of either is queued or runs.
+   * Locks the load balancer of an amphora, then the amphora. GONE: it serves nothing any more, or its load balancer is being
+   * deleted. HANDLED: a failover of the load balancer or of one of its amphorae is queued or runs; one at a time, because a
+   * second would stop the first half-way.
    */
-  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate | null> {
+  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate | 'GONE' | 'HANDLED'> {
     const [lb] = await tx.query(
       `SELECT id, project_id, provisioning_status FROM load_balancer
         WHERE id = (SELECT load_balancer_id FROM amphora WHERE id = $1) FOR UPDATE`,
       [amphoraId],
     );
-    if (!lb || ['PENDING_DELETE', 'DELETED'].includes(lb.provisioning_status)) return null;
+    if (!lb || ['PENDING_DELETE', 'DELETED'].includes(lb.provisioning_status)) return 'GONE';
     // A statement of its own, so that it sees what was committed while we waited for the lock.
     const [amphora] = await tx.query(
       `SELECT EXISTS (SELECT 1 FROM flow AS f
-                       WHERE f.state IN ('QUEUED', 'RUNNING')
-                         AND (f.amphora_id = a.id AND f.name = 'amphora.failover'
-                              OR f.load_balancer_id = a.load_balancer_id AND f.name IN ('load_balancer.failover', 'load_balancer.delete'))
-                     ) AS is_handled
+                       WHERE f.load_balancer_id = a.load_balancer_id AND f.state IN ('QUEUED', 'RUNNING')
+                         AND f.name IN ('amphora.failover', 'load_balancer.failover')) AS is_handled
          FROM amphora AS a WHERE a.id = $1 AND a.load_balancer_id = $2 AND a.status = 'ALLOCATED' FOR UPDATE OF a`,
       [amphoraId, lb.id],
     );
-    if (!amphora || amphora.is_handled) return null;
+    if (!amphora) return 'GONE';
+    if (amphora.is_handled) return 'HANDLED';
     return {
       amphoraId,
       loadBalancerId: lb.id,

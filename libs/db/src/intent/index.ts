@@ -3,6 +3,7 @@ export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools 
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
 export { Idempotency, type IdempotentRequest } from './idempotency.ts';
 export { assertEtag, LoadBalancers, type Scope } from './load-balancers.ts';
+export { lastHeartbeats, type Overview, overview } from './overview.ts';
 export { afterOf, type Filters, pageToken } from './page-token.ts';
 export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';
@@ -18,5 +19,5 @@ export {
 export { type ManagedSubnet, Subnets } from './subnets.ts';
 export { type New, Table, tables } from './table.ts';
 export { Trees } from './trees.ts';
-export { type Listing, type Page, type Related, type View, Views } from './views.ts';
+export { type Listing, NO_RELATIVES, type Page, type Related, type View, Views } from './views.ts';
 export { type AddressRequest, VipAddresses } from './vip-addresses.ts';

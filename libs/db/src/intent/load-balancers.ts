@@ -63,11 +63,11 @@ export class LoadBalancers {
     return { ...updated, provisioningStatus: begun.provisioningStatus, desiredRevision: begun.desiredRevision };
   }
 
-  /** Whether it has listeners or pools, those that are being deleted included. */
+  /** Whether it has listeners or pools, those that are being deleted left out. */
   async hasChildren(tx: Tx, id: string): Promise<boolean> {
     const [row] = await tx.query(
-      `SELECT EXISTS (SELECT 1 FROM listener WHERE load_balancer_id = $1)
-           OR EXISTS (SELECT 1 FROM pool WHERE load_balancer_id = $1) AS present`,
+      `SELECT EXISTS (SELECT 1 FROM listener WHERE load_balancer_id = $1 AND provisioning_status <> 'PENDING_DELETE')
+           OR EXISTS (SELECT 1 FROM pool WHERE load_balancer_id = $1 AND provisioning_status <> 'PENDING_DELETE') AS present`,
       [id],
     );
     return row.present;

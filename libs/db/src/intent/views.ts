@@ -21,7 +21,18 @@ export interface Related {
   readonly memberIds: readonly string[];
   /** Of a pool, or of a member: that of its pool. */
   readonly healthMonitorId: string | null;
+  /** Of a load balancer: newest revision that all of its amphorae serve; 0: none yet. */
+  readonly servedRevision: number;
 }
+
+/** What stands beside an object that has nothing near. */
+export const NO_RELATIVES: Related = {
+  listenerIds: [],
+  poolIds: [],
+  memberIds: [],
+  healthMonitorId: null,
+  servedRevision: 0,
+};
 
 export interface Listing {
   readonly scope: Scope;
@@ -52,6 +63,8 @@ const KINDS: Readonly<Record<keyof ObjectOf, { readonly beside: readonly string[
       beside: [
         `${ids('listener', 'load_balancer_id')} AS listener_ids`,
         `${ids('pool', 'load_balancer_id')} AS pool_ids`,
+        `(SELECT min(applied_revision) FROM amphora
+        WHERE load_balancer_id = o.id AND status = 'ALLOCATED' AND deleted_at IS NULL) AS served_revision`,
       ],
       parent: null,
     },
@@ -147,6 +160,7 @@ function toView<K extends keyof ObjectOf>(kind: K, row: Record<string, unknown>)
       poolIds: (row.pool_ids ?? []) as string[],
       memberIds: (row.member_ids ?? []) as string[],
       healthMonitorId: (row.health_monitor_id ?? null) as string | null,
+      servedRevision: (row.served_revision ?? 0) as number,
     },
   };
 }

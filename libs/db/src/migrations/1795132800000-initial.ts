@@ -333,6 +333,8 @@ CREATE INDEX flow_lease ON flow (lease_expires_at) WHERE state = 'RUNNING';
 CREATE INDEX flow_turn ON flow (turn_key) WHERE state IN ('QUEUED', 'RUNNING');
 CREATE INDEX flow_load_balancer ON flow (load_balancer_id, id);
 CREATE INDEX flow_amphora ON flow (amphora_id, id);
+-- How the newest builds and failovers went.
+CREATE INDEX flow_build ON flow (finished_at) WHERE name = 'amphora.create' AND finished_at IS NOT NULL;
 CREATE INDEX flow_finished ON flow (finished_at) WHERE finished_at IS NOT NULL;
 -- Backstops: the claim never lets these fail.
 CREATE UNIQUE INDEX flow_one_running ON flow (turn_key) WHERE state = 'RUNNING';

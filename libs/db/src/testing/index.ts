@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 
+export * from './rows.ts';
+
 export interface TestDatabase {
   /** Connection string of a fresh, migrated database. */
   readonly url: string;

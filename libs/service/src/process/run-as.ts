@@ -6,7 +6,7 @@ import type { Part } from './run.ts';
  * parsing is not root's. Without `user`, or when the process is not root, it does nothing.
  * @throws Error when there is no such user
  */
-export function runAs(user: string | null): Part {
+export function runAs(user: string): Part {
   return {
     name: 'run as',
     start: async () => {

@@ -18,6 +18,9 @@ export const ATTR = {
   DRIVER_KIND: 'octavia.driver.kind',
   DRIVER_NAME: 'octavia.driver.name',
   DRIVER_METHOD: 'octavia.driver.method',
+  /** alive, silent or never_heard. */
+  LIVENESS: 'octavia.amphora.liveness',
+  TABLE: 'octavia.table',
   HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
   SHARD: 'octavia.shard',
   HOST_ID: 'octavia.host.id',
@@ -58,6 +61,14 @@ export const METRIC = {
   HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
   /** Counter, {batch}. */
   HEARTBEAT_BATCHES: 'octavia.heartbeat.batches',
+  /** Histogram, s. One search for silent amphorae. */
+  HEALTH_SCAN_DURATION: 'octavia.health.scan.duration',
+  /** Gauge, {amphora}, by liveness: alive, silent, never_heard. */
+  AMPHORA_LIVENESS: 'octavia.amphora.liveness',
+  /** Counter, {row}, by table: what housekeeping removed for its age. */
+  HOUSEKEEPING_PURGED: 'octavia.housekeeping.purged',
+  /** Counter, {load_balancer}: pending without a flow, so set going again. Above 0 there is a bug. */
+  HOUSEKEEPING_RESETTLED: 'octavia.housekeeping.resettled',
   /** Gauge, {amphora}. Amphorae whose heartbeats wait for an owner. */
   HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */

@@ -1525,6 +1525,8 @@ export const HeartbeatServiceService = {
   /**
    * Takes a batch. The same batch (sender, number) counts once, however often it is sent.
    * Entries of shards that this process does not own are not taken; `not_owned` names their shards.
+   * A sender has one batch under way to an owner, and sends an empty one each second in which it has nothing to tell: the
+   * owner judges the silence of amphorae only while it hears the listeners.
    */
   reportHeartbeats: {
     path: "/octavia.internal.v1.HeartbeatService/ReportHeartbeats" as const,
@@ -1553,6 +1555,8 @@ export interface HeartbeatServiceServer extends UntypedServiceImplementation {
   /**
    * Takes a batch. The same batch (sender, number) counts once, however often it is sent.
    * Entries of shards that this process does not own are not taken; `not_owned` names their shards.
+   * A sender has one batch under way to an owner, and sends an empty one each second in which it has nothing to tell: the
+   * owner judges the silence of amphorae only while it hears the listeners.
    */
   reportHeartbeats: handleUnaryCall<ReportHeartbeatsRequest, ReportHeartbeatsResponse>;
   /** Returns who owns which shard, now and after each change. */
@@ -1563,6 +1567,8 @@ export interface HeartbeatServiceClient extends Client {
   /**
    * Takes a batch. The same batch (sender, number) counts once, however often it is sent.
    * Entries of shards that this process does not own are not taken; `not_owned` names their shards.
+   * A sender has one batch under way to an owner, and sends an empty one each second in which it has nothing to tell: the
+   * owner judges the silence of amphorae only while it hears the listeners.
    */
   reportHeartbeats(
     request: ReportHeartbeatsRequest,

@@ -1,0 +1,47 @@
+import type { Database } from '@octavia/db';
+import {
+  AmphoraServiceService,
+  HealthMonitorServiceService,
+  ListenerServiceService,
+  LoadBalancerServiceService,
+  MemberServiceService,
+  PoolServiceService,
+  SystemServiceService,
+} from '@octavia/proto';
+import type { GrpcServer } from '@octavia/service';
+import { Changes, type FlowStarter } from './changes.ts';
+import { amphoraHandlers } from './handlers/amphora.ts';
+import { healthMonitorHandlers } from './handlers/health-monitor.ts';
+import { listenerHandlers } from './handlers/listener.ts';
+import { loadBalancerHandlers } from './handlers/load-balancer.ts';
+import { memberHandlers } from './handlers/member.ts';
+import { poolHandlers } from './handlers/pool.ts';
+import { systemHandlers } from './handlers/system.ts';
+import type { Installation, Lookup, Parts, Policy } from './parts.ts';
+import { Replies } from './replies.ts';
+import { SubnetFinder } from './subnet-finder.ts';
+
+export interface GatewayOptions {
+  readonly db: Database;
+  readonly flows: FlowStarter;
+  readonly lookup: Lookup;
+  readonly policy: Policy;
+  readonly installation: Installation;
+}
+
+/** Adds every service of octavia.v1 to the server. */
+export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcServer {
+  const { db, flows, lookup, policy, installation } = options;
+  const replies = new Replies(db);
+  const changes = new Changes(db, flows, replies, policy);
+  const subnets = new SubnetFinder(db, lookup);
+  const parts: Parts = { db, policy, changes, replies, subnets, lookup, installation };
+  return server
+    .add(LoadBalancerServiceService, loadBalancerHandlers(parts))
+    .add(ListenerServiceService, listenerHandlers(parts))
+    .add(PoolServiceService, poolHandlers(parts))
+    .add(MemberServiceService, memberHandlers(parts))
+    .add(HealthMonitorServiceService, healthMonitorHandlers(parts))
+    .add(AmphoraServiceService, amphoraHandlers(parts))
+    .add(SystemServiceService, systemHandlers(parts));
+}

@@ -1,0 +1,28 @@
+import type { Amphora } from '@octavia/domain';
+import type { AmphoraRole, AmphoraStatus, Amphora as Message } from '@octavia/proto';
+import { enumOf } from './enums.ts';
+
+export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined): Message {
+  return {
+    id: amphora.id,
+    loadBalancerId: amphora.loadBalancerId ?? '',
+    status: enumOf<AmphoraStatus>('AMPHORA_STATUS_', amphora.status),
+    role: enumOf<AmphoraRole>('AMPHORA_ROLE_', amphora.role ?? 'UNSPECIFIED'),
+    computeId: amphora.computeId ?? '',
+    lbNetworkIp: amphora.lbNetworkIp ?? '',
+    agentPort: amphora.agentPort,
+    vrrpIp: amphora.vrrpIp ?? '',
+    haIp: amphora.haIp ?? '',
+    cachedZone: amphora.class.zone,
+    imageId: amphora.imageId ?? '',
+    computeFlavor: amphora.class.computeFlavor,
+    haproxyVersion: amphora.facts?.haproxyVersion ?? '',
+    certExpiresAt: amphora.certExpiresAt ?? undefined,
+    appliedRevision: amphora.appliedRevision,
+    lastHeartbeatAt,
+    reason: amphora.fault?.reason ?? '',
+    message: amphora.fault?.message ?? '',
+    createdAt: amphora.createdAt,
+    updatedAt: amphora.updatedAt ?? undefined,
+  };
+}

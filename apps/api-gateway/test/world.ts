@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto';
+import { Database, entities, Flows, type ManagedSubnet, Subnets } from '@octavia/db';
+import { type TestDatabase, testDatabase } from '@octavia/db/testing';
+import { type Caller, NotFound, type ObjectKind } from '@octavia/domain';
+import {
+  AmphoraServiceClient,
+  HealthMonitorServiceClient,
+  ListenerServiceClient,
+  LoadBalancerServiceClient,
+  LookupServiceClient,
+  LookupServiceService,
+  MemberServiceClient,
+  PoolServiceClient,
+  SystemServiceClient,
+} from '@octavia/proto';
+import { formatHostPort, GrpcServer, logger, type RpcClient, rpcClient, unary } from '@octavia/service';
+import { type TestPki, testPki } from '@octavia/service/testing';
+import { addGateway } from '../src/gateway.ts';
+import { HealthChecks } from '../src/health-check.ts';
+
+const log = logger('test');
+log.level = 'silent';
+const bind = { host: '127.0.0.1', port: 0 };
+
+/** A subnet that only the worker knows. */
+export const FOREIGN_SUBNET = { id: randomUUID(), networkId: randomUUID(), cidr: '10.20.0.0/16' };
+
+export interface World {
+  readonly db: Database;
+  readonly subnet: ManagedSubnet;
+  readonly loadBalancers: RpcClient<typeof LoadBalancerServiceClient.service>;
+  readonly listeners: RpcClient<typeof ListenerServiceClient.service>;
+  readonly pools: RpcClient<typeof PoolServiceClient.service>;
+  readonly members: RpcClient<typeof MemberServiceClient.service>;
+  readonly healthMonitors: RpcClient<typeof HealthMonitorServiceClient.service>;
+  readonly amphorae: RpcClient<typeof AmphoraServiceClient.service>;
+  readonly system: RpcClient<typeof SystemServiceClient.service>;
+  readonly test: TestDatabase;
+  stop(): Promise<void>;
+}
+
+export interface WorldOptions {
+  readonly quotas?: Partial<Record<ObjectKind, number>>;
+  readonly hasSubnet?: boolean;
+}
+
+/** The real gateway over mutual TLS with a real database, and a worker that answers look-ups. Flows are queued, and nobody runs them. */
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const test = await testDatabase();
+  const db = new Database({ url: test.url, applicationName: 'gateway', poolSize: 16 }, entities);
+  await db.start();
+  const subnet = {
+    id: randomUUID(),
+    name: 'vips',
+    networkId: randomUUID(),
+    cidr: '127.84.0.0/16',
+    gateway: null,
+    vipRange: { first: '127.84.16.10', last: '127.84.23.254' },
+  };
+  if (options.hasSubnet !== false) await new Subnets().upsert(db.reader, [subnet]);
+  const pki = await testPki();
+  const worker = await startWorker(pki);
+  const tls = await pki.cert('api-gateway');
+  const lookup = rpcClient(LookupServiceClient, worker.address, tls);
+  const health = new HealthChecks(tls);
+  const server = new GrpcServer({ bind, tls, allowedClients: ['api-tier'], log });
+  addGateway(server, {
+    db,
+    flows: new Flows(),
+    lookup,
+    policy: {
+      topology: 'SINGLE',
+      reservedIps: new Set(['169.254.169.254', 'fd00::1']),
+      defaultQuotas: { load_balancer: -1, listener: -1, pool: -1, member: -1, health_monitor: -1, ...options.quotas },
+      flowDeadlineMs: 60_000,
+    },
+    installation: {
+      version: '1.2.3',
+      address: { host: '127.0.0.1', port: 9876 },
+      services: [
+        { name: 'worker', address: worker.address },
+        // Nothing listens on port 1.
+        { name: 'housekeeping', address: { host: '127.0.0.1', port: 1 } },
+      ],
+      checkHealth: (address, limitMs) => health.check(address, limitMs),
+      sparesWanted: 2,
+    },
+  });
+  await server.start();
+  const clients = await openClients(pki, formatHostPort(server.address));
+  return {
+    db,
+    subnet,
+    test,
+    ...clients,
+    async stop() {
+      for (const client of Object.values(clients)) client.close();
+      await server.stop();
+      lookup.close();
+      health.close();
+      await worker.stop();
+      await db.stop();
+      await test.drop();
+      pki.remove();
+    },
+  };
+}
+
+async function startWorker(pki: TestPki): Promise<GrpcServer> {
+  const worker = new GrpcServer({ bind, tls: await pki.cert('worker'), allowedClients: ['api-gateway'], log });
+  worker.add(LookupServiceService, {
+    getSubnet: unary(({ id }) => {
+      if (id !== FOREIGN_SUBNET.id) throw new NotFound('subnet', id);
+      return FOREIGN_SUBNET;
+    }),
+    getDrivers: unary(() => ({ names: { compute: 'noop' } })),
+  });
+  await worker.start();
+  return worker;
+}
+
+async function openClients(pki: TestPki, address: string) {
+  const tls = await pki.cert('api-tier');
+  return {
+    loadBalancers: rpcClient(LoadBalancerServiceClient, address, tls),
+    listeners: rpcClient(ListenerServiceClient, address, tls),
+    pools: rpcClient(PoolServiceClient, address, tls),
+    members: rpcClient(MemberServiceClient, address, tls),
+    healthMonitors: rpcClient(HealthMonitorServiceClient, address, tls),
+    amphorae: rpcClient(AmphoraServiceClient, address, tls),
+    system: rpcClient(SystemServiceClient, address, tls),
+  };
+}
+
+/** A member of a project. */
+export function tenant(
+  projectId: string = randomUUID(),
+  roles = ['load-balancer_member'],
+): { caller: Partial<Caller> } {
+  return { caller: { projectId, userId: 'alice', roles } };
+}
+
+export const admin = { caller: { projectId: 'admins', userId: 'root', roles: ['load-balancer_admin'] } };
+
+/** What a call failed with, in short: reason, and the bad fields with their reasons. */
+export async function failure(call: Promise<unknown>) {
+  const error = await call.then(
+    () => {
+      throw new Error('The call succeeded.');
+    },
+    (thrown) => thrown,
+  );
+  const violations: { field: string; reason: string }[] = error.violations ?? [];
+  return {
+    kind: error.kind as string,
+    reason: error.reason as string,
+    fields: Object.fromEntries(violations.map(({ field, reason }) => [field, reason])),
+    details: error.details as Record<string, string>,
+  };
+}
+
+/** Ends everything that is under way as a worker would, so that objects become ACTIVE and deleted ones are gone. */
+export async function settle({ db }: Pick<World, 'db'>, loadBalancerId: string): Promise<void> {
+  await db.transaction(async (tx) => {
+    await tx.query('SELECT 1 FROM load_balancer WHERE id = $1 FOR UPDATE', [loadBalancerId]);
+    for (const kind of ['health_monitor', 'member', 'listener', 'pool']) {
+      await tx.query(`DELETE FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status = 'PENDING_DELETE'`, [
+        loadBalancerId,
+      ]);
+      await tx.query(
+        `UPDATE ${kind} SET provisioning_status = 'ACTIVE', applied_revision = revision WHERE load_balancer_id = $1`,
+        [loadBalancerId],
+      );
+    }
+    await tx.query(
+      `UPDATE load_balancer SET applied_revision = desired_revision, deleted_at =
+         CASE WHEN provisioning_status = 'PENDING_DELETE' THEN now() END,
+         provisioning_status = CASE WHEN provisioning_status = 'PENDING_DELETE' THEN 'DELETED' ELSE 'ACTIVE' END
+       WHERE id = $1`,
+      [loadBalancerId],
+    );
+    await tx.query(
+      `UPDATE flow SET state = 'SUCCEEDED', finished_at = now() WHERE load_balancer_id = $1 AND state = 'QUEUED'`,
+      [loadBalancerId],
+    );
+    await tx.query(`SELECT pg_notify('event', $1)`, [loadBalancerId]);
+  });
+}
+
+/** Names of the flows that are queued for a load balancer, in order. */
+export async function queued({ db }: Pick<World, 'db'>, loadBalancerId: string): Promise<string[]> {
+  const rows = await db.reader.query(
+    `SELECT name FROM flow WHERE load_balancer_id = $1 AND state = 'QUEUED' ORDER BY id`,
+    [loadBalancerId],
+  );
+  return rows.map((row: { name: string }) => row.name);
+}

@@ -1,0 +1,244 @@
+import type { Slot } from '@octavia/db';
+import { shardOf } from '@octavia/domain';
+
+/** An amphora as the table gives it out. */
+export interface Watched {
+  readonly id: string;
+  readonly loadBalancerId: string | null;
+  readonly status: 'READY' | 'ALLOCATED';
+}
+
+export interface Timing {
+  /** Silence after which an amphora is taken for dead, ms. */
+  readonly timeoutMs: number;
+  /** What an amphora gets on top for its very first heartbeat, ms. */
+  readonly firstHeartbeatGraceMs: number;
+}
+
+const NEVER = Number.NEGATIVE_INFINITY;
+const NO_PLACE = -1;
+const FIRST_CAPACITY = 1024;
+
+/**
+ * Every amphora of our shards, by number. Columns of typed arrays: a million amphorae are a hundred bytes each beside their ids,
+ * and the search for the silent is one pass over one array. Times are of one monotonic clock.
+ */
+export class AmphoraTable {
+  readonly #timing: Timing;
+  readonly #byId = new Map<string, number>();
+  readonly #byLoadBalancer = new Map<string, number[]>();
+  readonly #free: number[] = [];
+  readonly #rows: (Watched | undefined)[] = [];
+  readonly #reports: (Uint8Array | undefined)[] = [];
+  readonly #hashes: (bigint | undefined)[] = [];
+  #capacity = 0;
+  #heardAt = new Float64Array(0);
+  #readyAt = new Float64Array(0);
+  #mismatchAt = new Float64Array(0);
+  #heldUntil = new Float64Array(0);
+  /** When silence is complete; infinite for a number that nobody has. */
+  #dueAt = new Float64Array(0);
+  #shards = new Uint16Array(0);
+  #pages = new Int32Array(0);
+  #slots = new Int16Array(0);
+  #generations = new Int32Array(0);
+
+  constructor(timing: Timing) {
+    this.#timing = timing;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Number of the amphora, or undefined. Numbers are given again: do not keep one over an `await`. */
+  indexOf(id: string): number | undefined {
+    return this.#byId.get(id);
+  }
+
+  at(index: number): Watched | undefined {
+    return this.#rows[index];
+  }
+
+  /** Numbers of the amphorae of a load balancer. */
+  ofLoadBalancer(loadBalancerId: string): readonly number[] {
+    return this.#byLoadBalancer.get(loadBalancerId) ?? [];
+  }
+
+  ids(): IterableIterator<string> {
+    return this.#byId.keys();
+  }
+
+  /**
+   * Adds an amphora, or takes over what changed of it. Being allocated begins nothing anew: it was heard as a spare.
+   * @param readyAt since when it should have been heard
+   */
+  put(amphora: Watched, readyAt: number): number {
+    const known = this.#byId.get(amphora.id);
+    const index = known ?? this.#free.pop() ?? this.#rows.length;
+    const before = this.#rows[index];
+    this.#rows[index] = amphora;
+    if (before?.loadBalancerId !== amphora.loadBalancerId) {
+      if (before) this.#unlink(before, index);
+      this.#link(amphora, index);
+      this.#hashes[index] = undefined;
+      this.#reports[index] = undefined;
+    }
+    if (known !== undefined) return index;
+    if (index >= this.#capacity) this.#grow();
+    this.#byId.set(amphora.id, index);
+    this.#heardAt[index] = NEVER;
+    this.#readyAt[index] = readyAt;
+    this.#mismatchAt[index] = Number.POSITIVE_INFINITY;
+    this.#heldUntil[index] = NEVER;
+    this.#shards[index] = shardOf(amphora.id);
+    this.#pages[index] = NO_PLACE;
+    this.#schedule(index);
+    return index;
+  }
+
+  /** Forgets an amphora. Returns the number it had. */
+  remove(id: string): number | undefined {
+    const index = this.#byId.get(id);
+    const row = index === undefined ? undefined : this.#rows[index];
+    if (index === undefined || !row) return undefined;
+    this.#unlink(row, index);
+    this.#byId.delete(id);
+    this.#rows[index] = undefined;
+    this.#reports[index] = undefined;
+    this.#hashes[index] = undefined;
+    this.#dueAt[index] = Number.POSITIVE_INFINITY;
+    this.#free.push(index);
+    return index;
+  }
+
+  /** It gave a sign of life at `at`. */
+  heard(index: number, at: number): void {
+    if (at <= this.heardAt(index)) return;
+    this.#heardAt[index] = at;
+    this.#schedule(index);
+  }
+
+  heardAt(index: number): number {
+    return this.#heardAt[index] ?? NEVER;
+  }
+
+  /** Since when it talks without serving what it should; infinite: it does serve. */
+  mismatchAt(index: number): number {
+    return this.#mismatchAt[index] ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** @param since null: it serves what it should. A mismatch that lasts keeps its beginning. */
+  setMismatch(index: number, since: number | null): void {
+    const at = since === null ? Number.POSITIVE_INFINITY : Math.min(since, this.mismatchAt(index));
+    this.#mismatchAt[index] = at;
+    this.#schedule(index);
+  }
+
+  /** When it was last known to be well: the newest heartbeat, or the beginning of its mismatch. Minus infinity: never. */
+  wellAt(index: number): number {
+    return Math.min(this.heardAt(index), this.mismatchAt(index));
+  }
+
+  readyAt(index: number): number {
+    return this.#readyAt[index] ?? 0;
+  }
+
+  /** Does not take it for silent before `until`. */
+  hold(index: number, until: number): void {
+    this.#heldUntil[index] = until;
+    this.#schedule(index);
+  }
+
+  /** Calls `visit` for each amphora whose silence is complete. One pass; `visit` may change the table. */
+  silent(now: number, visit: (index: number) => void): void {
+    const end = this.#rows.length;
+    for (let index = 0; index < end; index++) {
+      if ((this.#dueAt[index] as number) <= now) visit(index);
+    }
+  }
+
+  /** How many are well, silent, or were never heard. */
+  counts(now: number): { alive: number; silent: number; never_heard: number } {
+    const counts = { alive: 0, silent: 0, never_heard: 0 };
+    for (const index of this.#byId.values()) {
+      if (this.heardAt(index) === NEVER) counts.never_heard += 1;
+      else if (now - this.wellAt(index) > this.#timing.timeoutMs) counts.silent += 1;
+      else counts.alive += 1;
+    }
+    return counts;
+  }
+
+  isFresh(index: number, now: number): boolean {
+    return now - this.heardAt(index) <= this.#timing.timeoutMs;
+  }
+
+  hash(index: number): bigint | undefined {
+    return this.#hashes[index];
+  }
+
+  /** The newest report, encoded. */
+  report(index: number): Uint8Array | undefined {
+    return this.#reports[index];
+  }
+
+  setReport(index: number, hash: bigint, report: Uint8Array): void {
+    this.#hashes[index] = hash;
+    this.#reports[index] = report;
+  }
+
+  shard(index: number): number {
+    return this.#shards[index] ?? 0;
+  }
+
+  place(index: number): Slot | null {
+    const page = this.#pages[index] ?? NO_PLACE;
+    if (page === NO_PLACE) return null;
+    return { page, slot: this.#slots[index] ?? 0, generation: this.#generations[index] ?? 0 };
+  }
+
+  setPlace(index: number, { page, slot, generation }: Slot): void {
+    this.#pages[index] = page;
+    this.#slots[index] = slot;
+    this.#generations[index] = generation;
+  }
+
+  #schedule(index: number): void {
+    const { timeoutMs, firstHeartbeatGraceMs } = this.#timing;
+    const heardAt = this.heardAt(index);
+    const base = heardAt === NEVER ? this.readyAt(index) + firstHeartbeatGraceMs : this.wellAt(index);
+    this.#dueAt[index] = Math.max(base + timeoutMs, this.#heldUntil[index] ?? NEVER);
+  }
+
+  #link({ loadBalancerId }: Watched, index: number): void {
+    if (loadBalancerId === null) return;
+    const siblings = this.#byLoadBalancer.get(loadBalancerId);
+    if (siblings) siblings.push(index);
+    else this.#byLoadBalancer.set(loadBalancerId, [index]);
+  }
+
+  #unlink({ loadBalancerId }: Watched, index: number): void {
+    if (loadBalancerId === null) return;
+    const left = this.ofLoadBalancer(loadBalancerId).filter((sibling) => sibling !== index);
+    if (left.length > 0) this.#byLoadBalancer.set(loadBalancerId, left);
+    else this.#byLoadBalancer.delete(loadBalancerId);
+  }
+
+  #grow(): void {
+    const capacity = Math.max(FIRST_CAPACITY, this.#capacity * 2);
+    const wider = <T extends { set(from: T): void }>(column: T, empty: T): T => {
+      empty.set(column);
+      return empty;
+    };
+    this.#heardAt = wider(this.#heardAt, new Float64Array(capacity));
+    this.#readyAt = wider(this.#readyAt, new Float64Array(capacity));
+    this.#mismatchAt = wider(this.#mismatchAt, new Float64Array(capacity));
+    this.#heldUntil = wider(this.#heldUntil, new Float64Array(capacity));
+    this.#dueAt = wider(this.#dueAt, new Float64Array(capacity));
+    this.#shards = wider(this.#shards, new Uint16Array(capacity));
+    this.#pages = wider(this.#pages, new Int32Array(capacity));
+    this.#slots = wider(this.#slots, new Int16Array(capacity));
+    this.#generations = wider(this.#generations, new Int32Array(capacity));
+    this.#capacity = capacity;
+  }
+}

@@ -1,0 +1,237 @@
+import {
+  type Database,
+  type Events,
+  type FailoverCandidate,
+  type FailoverCandidates,
+  type Flows,
+  type OwnedRange,
+  type ShardOwners,
+  ShardsLost,
+  type Tx,
+} from '@octavia/db';
+import type { Fault } from '@octavia/domain';
+import { deleteAmphora, failoverAmphora } from '@octavia/flows';
+import { ATTR, type Logger } from '@octavia/service';
+import { v7 as uuidv7 } from 'uuid';
+import type { AmphoraTable } from './amphora-table.ts';
+import type { Clock } from './clock.ts';
+import type { HealthMetrics } from './metrics.ts';
+import { failoverWaitMs, mismatchWaitMs } from './retry.ts';
+import type { Roster } from './roster.ts';
+import type { Shards } from './shards.ts';
+import type { Blindness, Sight } from './sight.ts';
+
+export interface JudgeParts {
+  readonly db: Database;
+  readonly owners: ShardOwners;
+  readonly candidates: FailoverCandidates;
+  readonly flows: Flows;
+  readonly events: Events;
+  readonly shards: Shards;
+  readonly roster: Roster;
+  readonly table: AmphoraTable;
+  readonly sight: Sight;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: HealthMetrics;
+  readonly timeoutMs: number;
+  readonly flowDeadlineMs: number;
+  readonly onSilent: (loadBalancerId: string) => void;
+}
+
+/** How long an amphora is left alone once it is taken care of, ms. */
+const LOOK_AGAIN_MS = 5_000;
+/** How long it is left alone while it is being decided on, and when that came to nothing, ms. */
+const RETRY_MS = 1_000;
+/** Longest wait before the reasons to wait are read again, ms: an operator may have removed them. */
+const MAX_HOLD_MS = 30_000;
+/** Amphorae that are decided on side by side. */
+const AT_ONCE = 4;
+
+/** What is known of an amphora's silence. */
+interface Silence {
+  readonly amphoraId: string;
+  readonly cause: 'heartbeat_lost' | 'never_heard' | 'listener_mismatch';
+  /** Milliseconds since the last heartbeat; null when there never was one. */
+  readonly heartbeatAgeMs: number | null;
+  /** Milliseconds since it was last well, or since it should have been heard. */
+  readonly silentMs: number;
+}
+
+/** The flow that was started, or how long to leave the amphora alone. */
+type Outcome = { readonly flowId: string } | { readonly waitMs: number; readonly isHandled?: true };
+
+/** Finds the amphorae that fell silent and starts their replacement. */
+export class Judge {
+  readonly #parts: JudgeParts;
+  /** Why silence is not judged, as last logged. */
+  #waitsFor: Blindness | 'new_shards' | null = null;
+
+  constructor(parts: JudgeParts) {
+    this.#parts = parts;
+  }
+
+  /** One search. Returns how many flows it started. */
+  async search(): Promise<number> {
+    const { table, clock, metrics } = this.#parts;
+    if (!this.#canJudge()) return 0;
+    const startedAt = performance.now();
+    const silent: string[] = [];
+    table.silent(clock(), (index) => {
+      const amphora = table.at(index);
+      if (amphora) silent.push(amphora.id);
+    });
+    metrics.scanSeconds.record((performance.now() - startedAt) / 1000);
+    return this.#decideAll(silent);
+  }
+
+  #canJudge(): boolean {
+    const { sight, roster, log } = this.#parts;
+    const why = sight.look() ?? (roster.isSettling ? 'new_shards' : null);
+    if (why !== this.#waitsFor) log.info({ why }, why === null ? 'silence is judged' : 'silence is not judged for now');
+    this.#waitsFor = why;
+    return why === null;
+  }
+
+  /** Oldest ids first; one that fails does not keep the others from being decided. */
+  async #decideAll(silent: string[]): Promise<number> {
+    const queue = silent.sort().reverse();
+    let started = 0;
+    const worker = async (): Promise<void> => {
+      for (let id = queue.pop(); id !== undefined; id = queue.pop()) if (await this.#decide(id)) started += 1;
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    return started;
+  }
+
+  async #decide(id: string): Promise<boolean> {
+    const { table, shards, db, owners, log, clock } = this.#parts;
+    const index = table.indexOf(id);
+    const amphora = index === undefined ? undefined : table.at(index);
+    const range = index === undefined ? null : shards.ownerOf(table.shard(index));
+    if (index === undefined || !amphora || !range) return false;
+    const silence = this.#silence(index, id);
+    // Before anything else: if the rest fails or takes long, the next search does not come here at once.
+    table.hold(index, clock() + RETRY_MS);
+    try {
+      const outcome = await db.transaction(async (tx) => {
+        await owners.hold(tx, range);
+        return amphora.status === 'READY' ? this.#discard(tx, silence) : this.#failOver(tx, silence);
+      });
+      const isStarted = this.#settle(id, silence, outcome);
+      if (amphora.loadBalancerId) this.#parts.onSilent(amphora.loadBalancerId);
+      return isStarted;
+    } catch (error) {
+      this.#failed(error, range);
+      log.warn(
+        { err: error, [ATTR.AMPHORA_ID]: id },
+        'a silent amphora could not be marked; the next search tries again',
+      );
+      return false;
+    }
+  }
+
+  #failed(error: unknown, range: OwnedRange): void {
+    if (error instanceof ShardsLost) this.#parts.shards.lose(range);
+    else this.#parts.sight.databaseFailed();
+  }
+
+  #settle(id: string, silence: Silence, outcome: Outcome): boolean {
+    const { table, clock, log, metrics } = this.#parts;
+    const index = table.indexOf(id);
+    const waitMs = 'flowId' in outcome ? LOOK_AGAIN_MS : Math.min(outcome.waitMs, MAX_HOLD_MS);
+    if (index !== undefined) table.hold(index, clock() + waitMs);
+    // What a flow has in hand cannot serve yet: its mismatch begins anew with the next look at the statuses.
+    if (index !== undefined && 'isHandled' in outcome) table.setMismatch(index, null);
+    if (!('flowId' in outcome)) return false;
+    metrics.failovers.add(1, { [ATTR.REASON]: silence.cause });
+    log.info({ ...silence, [ATTR.FLOW_ID]: outcome.flowId }, 'silent amphora is replaced');
+    return true;
+  }
+
+  async #failOver(tx: Tx, silence: Silence): Promise<Outcome> {
+    const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
+    const candidate = await candidates.lock(tx, silence.amphoraId);
+    if (candidate === 'GONE') return { waitMs: LOOK_AGAIN_MS };
+    // A flow that creates the load balancer finds out by itself, and undoes.
+    if (candidate === 'HANDLED' || candidate.provisioningStatus === 'PENDING_CREATE') {
+      return { waitMs: LOOK_AGAIN_MS, isHandled: true };
+    }
+    const waitMs = await this.#waitMs(tx, candidate, silence);
+    if (waitMs > 0) return { waitMs };
+    await candidates.setFault(tx, silence.amphoraId, faultOf(silence));
+    const requester = { projectId: candidate.projectId, userId: 'health', requestId: uuidv7() };
+    const flow = failoverAmphora(silence.amphoraId, candidate.loadBalancerId, requester, {
+      deadlineMs: flowDeadlineMs,
+    });
+    const flowId = await flows.start(tx, flow);
+    await events.append(tx, {
+      loadBalancerId: candidate.loadBalancerId,
+      projectId: candidate.projectId,
+      author: requester.userId,
+      requestId: requester.requestId,
+      kind: 'amphora_silent',
+      objectKind: 'amphora',
+      objectId: silence.amphoraId,
+      payload: {
+        cause: silence.cause,
+        last_heartbeat_age_ms: silence.heartbeatAgeMs,
+        silent_ms: silence.silentMs,
+        timeout_ms: timeoutMs,
+        flow_id: flowId,
+      },
+    });
+    return { flowId };
+  }
+
+  async #waitMs(tx: Tx, candidate: FailoverCandidate, { amphoraId, cause }: Silence): Promise<number> {
+    const { candidates } = this.#parts;
+    const afterFailures = failoverWaitMs(await candidates.triesOfAmphora(tx, amphoraId));
+    if (cause !== 'listener_mismatch') return afterFailures;
+    return Math.max(
+      afterFailures,
+      mismatchWaitMs(await candidates.triesOfLoadBalancer(tx, candidate.loadBalancerId), this.#parts.timeoutMs),
+    );
+  }
+
+  async #discard(tx: Tx, silence: Silence): Promise<Outcome> {
+    const { candidates, flows, flowDeadlineMs } = this.#parts;
+    const spare = await candidates.discardSpare(tx, silence.amphoraId, faultOf(silence));
+    // Somebody has just taken it; we shall be told.
+    if (!spare) return { waitMs: RETRY_MS };
+    const requester = { projectId: spare.projectId, userId: 'health', requestId: uuidv7() };
+    return {
+      flowId: await flows.start(tx, deleteAmphora(silence.amphoraId, requester, { deadlineMs: flowDeadlineMs })),
+    };
+  }
+
+  #silence(index: number, amphoraId: string): Silence {
+    const { table, clock } = this.#parts;
+    const now = clock();
+    const heardAt = table.heardAt(index);
+    if (!Number.isFinite(heardAt)) {
+      const silentMs = Math.round(now - table.readyAt(index));
+      return { amphoraId, cause: 'never_heard', heartbeatAgeMs: null, silentMs };
+    }
+    return {
+      amphoraId,
+      cause: table.mismatchAt(index) < heardAt ? 'listener_mismatch' : 'heartbeat_lost',
+      heartbeatAgeMs: Math.round(now - heardAt),
+      silentMs: Math.round(now - table.wellAt(index)),
+    };
+  }
+}
+
+function faultOf({ cause, silentMs, heartbeatAgeMs }: Silence): Fault {
+  if (cause === 'listener_mismatch') {
+    return {
+      reason: 'LISTENER_MISMATCH',
+      message: `The amphora has not served the listeners that it should for ${silentMs} ms, so it is replaced.`,
+    };
+  }
+  const message =
+    heartbeatAgeMs === null
+      ? `The amphora has sent no heartbeat in the ${silentMs} ms since it was ready, so it is replaced.`
+      : `The last heartbeat of the amphora came ${heartbeatAgeMs} ms ago, so it is replaced.`;
+  return { reason: 'HEARTBEAT_LOST', message };
+}

@@ -1,0 +1,328 @@
+import { insertAmphora, insertListener, insertLoadBalancer } from '@octavia/db/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Agent, TestHealth, TIMEOUT_MS, World } from './world.ts';
+
+let world: World;
+let loadBalancerId: string;
+let agent: Agent;
+beforeEach(async () => {
+  world = await World.start();
+  loadBalancerId = await insertLoadBalancer(world.db.reader);
+  agent = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+});
+afterEach(() => world.stop());
+
+const rowOf = async (id: string) =>
+  (await world.query('SELECT status, fault_reason AS reason FROM amphora WHERE id = $1', [id]))[0];
+/** A process that owns the shards and has heard the agents all the time. */
+const owner = async (...agents: Agent[]) => {
+  const health = await TestHealth.start(world);
+  await health.keep();
+  await health.pass(15_000, () => agents.map((one) => one.beat()));
+  return health;
+};
+
+describe('an allocated amphora that falls silent', () => {
+  it('is failed over once, with its reason and the measured ages in an event', async () => {
+    const health = await owner(agent);
+    expect(await health.pass(TIMEOUT_MS - 500)).toBe(0);
+    expect(await health.pass(60_000)).toBe(1);
+    expect(await world.flowsOf(agent.id)).toEqual(['amphora.failover']);
+    expect(await rowOf(agent.id)).toEqual({ status: 'ALLOCATED', reason: 'HEARTBEAT_LOST' });
+    const [event] = await world.query(`SELECT * FROM event WHERE kind = 'amphora_silent'`);
+    expect(event).toMatchObject({ load_balancer_id: loadBalancerId, object_id: agent.id });
+    expect(event.payload).toMatchObject({ cause: 'heartbeat_lost', last_heartbeat_age_ms: TIMEOUT_MS });
+  });
+
+  it('is left alone while it talks', async () => {
+    const health = await owner(agent);
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+  });
+
+  it('is not kept alive by recorded datagrams', async () => {
+    const recorded = [agent.beat(), agent.beat()];
+    const health = await owner(agent);
+    expect(await health.pass(20_000, () => recorded)).toBe(1);
+  });
+
+  it('is failed over once when two searches meet', async () => {
+    const health = await owner(agent);
+    await health.pass(TIMEOUT_MS - 500);
+    health.now += 600;
+    const started = await Promise.all([1, 2, 3].map(() => health.health.judge.search()));
+    expect(started.reduce((a, b) => a + b)).toBe(1);
+    expect(await world.flowsOf(agent.id)).toHaveLength(1);
+  });
+
+  it('is failed over once when its owner was stopped and another process has taken over', async () => {
+    const first = await owner(agent);
+    const second = await TestHealth.start(world);
+    await first.health.flusher.flush();
+    first.isRenewing = false;
+    await world.expireLeases();
+    await second.keep();
+    const started = await Promise.all([first.pass(10_000), second.pass(30_000)]);
+    expect(started).toEqual([0, 1]);
+    expect(await world.flowsOf(agent.id)).toEqual(['amphora.failover']);
+  });
+
+  it('is tried again when its failover failed, later each time, and never given up', async () => {
+    const health = await owner(agent);
+    const again: number[] = [];
+    await health.pass(TIMEOUT_MS + 500);
+    for (let round = 0; round < 6; round++) {
+      await world.endFlows('FAILED', 'NO_VALID_IMAGE');
+      expect(await health.pass(40_000)).toBe(0);
+      await world.ageFlows(600_000);
+      again.push(await health.pass(40_000));
+    }
+    expect(again).toEqual([1, 1, 1, 1, 1, 1]);
+  });
+
+  it('waits for its turn when its twin is just being failed over', async () => {
+    const twin = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    const health = await owner(agent, twin);
+    expect(await health.pass(60_000)).toBe(1);
+    await world.query(`UPDATE amphora SET status = 'DELETED' WHERE id = (SELECT amphora_id FROM flow)`);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(10_000)).toBe(1);
+    expect([...(await world.flowsOf(agent.id)), ...(await world.flowsOf(twin.id))]).toHaveLength(2);
+  });
+
+  it('is left to the flow that creates or deletes its load balancer', async () => {
+    for (const status of ['PENDING_CREATE', 'PENDING_DELETE']) {
+      await world.query('UPDATE load_balancer SET provisioning_status = $1', [status]);
+      const health = await owner(agent);
+      expect(await health.pass(60_000)).toBe(0);
+      await world.expireLeases();
+    }
+  });
+});
+
+describe('an amphora that never was heard', () => {
+  it('is failed over when its time is over, and not before', async () => {
+    const health = await (await TestHealth.start(world)).own();
+    const born = new Agent(await insertAmphora(world.db.reader, { loadBalancerId, ageMs: 0 }));
+    await world.query(`UPDATE amphora SET status = 'DELETED', deleted_at = now() WHERE id = $1`, [agent.id]);
+    health.health.roster.changed(born.id);
+    health.health.roster.changed(agent.id);
+    await health.health.roster.follow();
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(TIMEOUT_MS + 1_000)).toBe(0);
+    expect(await health.pass(2_000)).toBe(1);
+    const [event] = await world.query(`SELECT payload FROM event WHERE object_id = $1`, [born.id]);
+    expect(event.payload).toMatchObject({ cause: 'never_heard', last_heartbeat_age_ms: null });
+  });
+});
+
+describe('a silent spare', () => {
+  it('is deleted, unless somebody has just taken it', async () => {
+    const spare = new Agent(await insertAmphora(world.db.reader, { status: 'READY' }));
+    const taken = new Agent(await insertAmphora(world.db.reader, { status: 'READY' }));
+    const health = await owner(agent, spare, taken);
+    await world.query(`UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2 WHERE id = $1`, [
+      taken.id,
+      loadBalancerId,
+    ]);
+    expect(await health.pass(6_000, () => [agent.beat()])).toBe(1);
+    expect(await rowOf(spare.id)).toEqual({ status: 'PENDING_DELETE', reason: 'HEARTBEAT_LOST' });
+    expect(await world.flowsOf(spare.id)).toEqual(['amphora.delete']);
+    expect(await world.flowsOf(taken.id)).toEqual([]);
+  });
+});
+
+describe('an amphora that talks but does not serve', () => {
+  let listenerId: string;
+  beforeEach(async () => {
+    listenerId = await insertListener(world.db.reader, loadBalancerId);
+    agent.listeners = { [listenerId]: 'OPEN' };
+  });
+
+  it('is failed over like a silent one', async () => {
+    const health = await owner(agent);
+    agent.listeners = {};
+    expect(await health.pass(TIMEOUT_MS, () => [agent.beat()])).toBe(0);
+    expect(await health.pass(1_000, () => [agent.beat()])).toBe(1);
+    expect((await rowOf(agent.id)).reason).toBe('LISTENER_MISMATCH');
+  });
+
+  it('has time to get a new listener', async () => {
+    const health = await owner(agent);
+    const added = await insertListener(world.db.reader, loadBalancerId, 81);
+    health.health.statusWriter.enqueue(loadBalancerId);
+    expect(await health.pass(TIMEOUT_MS - 1_000, () => [agent.beat()])).toBe(0);
+    agent.listeners = { [listenerId]: 'OPEN', [added]: 'OPEN' };
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+  });
+
+  it('is left alone while a change is on its way or the load balancer is disabled', async () => {
+    for (const change of [
+      `provisioning_status = 'PENDING_UPDATE'`,
+      `admin_state_up = false, provisioning_status = 'ACTIVE'`,
+    ]) {
+      const health = await owner(agent);
+      await world.query(`UPDATE load_balancer SET ${change}`);
+      agent.listeners = {};
+      expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+      await world.expireLeases();
+    }
+  });
+
+  it('is left alone while it is being built into a load balancer by a failover, and for a timeout after that', async () => {
+    const replacement = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    replacement.listeners = { [listenerId]: 'OPEN' };
+    const health = await owner(agent, replacement);
+    const talk = () => [replacement.beat()];
+    replacement.listeners = {};
+    expect(await health.pass(TIMEOUT_MS + 500, talk)).toBe(1);
+    expect(await health.pass(60_000, talk)).toBe(0);
+    await world.query(`UPDATE amphora SET status = 'PENDING_DELETE' WHERE id = $1`, [agent.id]);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(1_000, talk)).toBe(0);
+    replacement.listeners = { [listenerId]: 'OPEN' };
+    expect(await health.pass(60_000, talk)).toBe(0);
+    expect(await world.flowsOf(replacement.id)).toEqual([]);
+  });
+
+  it('does not lead to one failover after the other when failovers do not help', async () => {
+    const health = await owner(agent);
+    agent.listeners = {};
+    await health.pass(TIMEOUT_MS + 1_000, () => [agent.beat()]);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+    await world.ageFlows(10_000);
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(1);
+  });
+});
+
+describe('a health process that starts again', () => {
+  it('fails nothing over that lives, and finds what died meanwhile', async () => {
+    const dead = new Agent(
+      await insertAmphora(world.db.reader, { loadBalancerId: await insertLoadBalancer(world.db.reader) }),
+    );
+    const first = await owner(agent, dead);
+    await first.health.flusher.flush();
+    await world.query(`UPDATE liveness_page SET written_at = written_at - interval '10 minutes'`);
+    await world.expireLeases();
+    const next = await TestHealth.start(world);
+    await next.keep();
+    expect(await next.pass(5_500, () => [agent.beat()])).toBe(0);
+    expect(await next.pass(10_000, () => [agent.beat()])).toBe(1);
+    expect(await world.flowsOf(dead.id)).toEqual(['amphora.failover']);
+    expect(await world.flowsOf(agent.id)).toEqual([]);
+  });
+
+  it('does not judge by silence that was its own', async () => {
+    const health = await owner(agent);
+    health.now += 3_600_000;
+    expect(await health.health.judge.search()).toBe(0);
+    expect(await health.pass(TIMEOUT_MS, () => [agent.beat()])).toBe(0);
+    health.now += 3_600_000;
+    expect(await health.pass(TIMEOUT_MS - 500)).toBe(0);
+    expect(await health.pass(2_000)).toBe(1);
+  });
+});
+
+describe('a process that takes so long to load that it loses its shards again', () => {
+  it('keeps nothing of them, and takes no heartbeats', async () => {
+    const health = await TestHealth.start(world);
+    const other = await TestHealth.start(world);
+    const loading = Promise.withResolvers<void>();
+    const blocked = world.db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE liveness_slot IN ACCESS EXCLUSIVE MODE');
+      loading.resolve();
+      await health.health.shards.keep();
+      await world.expireLeases();
+      await other.health.shards.keep();
+      await health.health.shards.keep();
+    });
+    await loading.promise;
+    await blocked;
+    await health.health.shards.loaded();
+    expect(health.health.table.size).toBe(0);
+    expect((await health.report([agent.beat()])).notOwned).toHaveLength(1);
+    await other.health.shards.loaded();
+    expect(other.health.table.size).toBe(1);
+  });
+});
+
+describe('a process that lost its shards without noticing', () => {
+  it('changes nothing any more', async () => {
+    const listenerId = await insertListener(world.db.reader, loadBalancerId);
+    agent.listeners = { [listenerId]: 'OPEN' };
+    const first = await owner(agent);
+    await first.health.flusher.flush();
+    first.isRenewing = false;
+    const second = await TestHealth.start(world);
+    await world.expireLeases();
+    await second.keep();
+    const before = await world.query('SELECT epoch, written_at FROM liveness_page');
+    const statuses = await world.query('SELECT * FROM operating_status ORDER BY object_id');
+
+    agent.listeners = {};
+    const counters = [
+      {
+        listenerId,
+        absolute: false,
+        bytesIn: 1n,
+        bytesOut: 1n,
+        totalConnections: 1n,
+        requestErrors: 0n,
+        activeConnections: 0n,
+      },
+    ];
+    await first.report([agent.beat()]);
+    const attempts: [string, () => Promise<unknown>][] = [
+      ['liveness', () => first.health.flusher.flush()],
+      ['statuses', () => first.health.statusWriter.work()],
+      ['silence', () => first.pass(10_000)],
+    ];
+    for (const [, attempt] of attempts) await attempt();
+    await expect(first.report([agent.beat({ counters })])).resolves.toMatchObject({ notOwned: [expect.any(Number)] });
+
+    expect(await world.query('SELECT epoch, written_at FROM liveness_page')).toEqual(before);
+    expect(await world.query('SELECT * FROM operating_status ORDER BY object_id')).toEqual(statuses);
+    expect(await world.query('SELECT 1 FROM listener_statistics')).toEqual([]);
+    expect(await world.flowsOf(agent.id)).toEqual([]);
+  });
+
+  it('learns it from its first late write, whichever that is', async () => {
+    const listenerId = await insertListener(world.db.reader, loadBalancerId);
+    const counters = [
+      {
+        listenerId,
+        absolute: false,
+        bytesIn: 1n,
+        bytesOut: 1n,
+        totalConnections: 1n,
+        requestErrors: 0n,
+        activeConnections: 0n,
+      },
+    ];
+    agent.listeners = { [listenerId]: 'OPEN' };
+    const writes: ((health: TestHealth) => Promise<unknown>)[] = [
+      (health) => health.report([agent.beat({ counters })]).catch(() => {}),
+      (health) => health.pass(TIMEOUT_MS + 500),
+      async (health) => {
+        agent.listeners = {};
+        await health.report([agent.beat()]);
+        await health.health.statusWriter.work();
+      },
+    ];
+    for (const write of writes) {
+      await world.expireLeases();
+      const health = await owner(agent);
+      health.isRenewing = false;
+      const next = await TestHealth.start(world);
+      await world.expireLeases();
+      await next.keep();
+      await world.query('DELETE FROM operating_status');
+      await write(health);
+      expect(health.health.shards.ranges()).toEqual([]);
+      expect(health.health.table.size).toBe(0);
+      expect(await world.query('SELECT 1 FROM listener_statistics')).toEqual([]);
+      expect(await world.query('SELECT 1 FROM operating_status')).toEqual([]);
+      expect(await world.query('SELECT 1 FROM flow')).toEqual([]);
+    }
+  });
+});

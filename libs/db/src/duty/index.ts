@@ -1,0 +1,4 @@
+export * from './duties.ts';
+export * from './leftovers.ts';
+export * from './purges.ts';
+export * from './spares.ts';

@@ -1,0 +1,62 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { Loop } from './loop.ts';
+
+const NEVER_MS = 3_600_000;
+const log = pino({ level: 'silent' });
+
+describe('a loop', () => {
+  it('begins at once, and again when it is woken', async () => {
+    const rounds = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let count = 0;
+    const loop = new Loop({ name: 'test', everyMs: NEVER_MS, log, work: () => rounds[count++]?.resolve() });
+    await loop.start();
+    await rounds[0]?.promise;
+    loop.wake();
+    await rounds[1]?.promise;
+    await loop.stop();
+    expect(count).toBe(2);
+  });
+
+  it('never runs twice at once, and wakes during a round are one more round', async () => {
+    const gate = Promise.withResolvers<void>();
+    const second = Promise.withResolvers<void>();
+    let running = 0;
+    let most = 0;
+    let count = 0;
+    const work = async (): Promise<void> => {
+      count += 1;
+      running += 1;
+      most = Math.max(most, running);
+      if (count === 1) await gate.promise;
+      else second.resolve();
+      running -= 1;
+    };
+    const loop = new Loop({ name: 'test', everyMs: NEVER_MS, log, work });
+    await loop.start();
+    for (let wakes = 0; wakes < 3; wakes++) loop.wake();
+    gate.resolve();
+    await second.promise;
+    await loop.stop();
+    expect({ count, most }).toEqual({ count: 2, most: 1 });
+  });
+
+  it('goes on after a round that failed, and waits for the last one when it is stopped', async () => {
+    const third = Promise.withResolvers<void>();
+    let count = 0;
+    let isDone = false;
+    const work = async (): Promise<void> => {
+      count += 1;
+      if (count < 3) throw new Error('not yet');
+      third.resolve();
+      await new Promise((resolve) => setImmediate(resolve));
+      isDone = true;
+    };
+    const loop = new Loop({ name: 'test', everyMs: 1, log, work });
+    await loop.start();
+    await third.promise;
+    await loop.stop();
+    expect(isDone).toBe(true);
+    expect(count).toBe(3);
+  });
+});
