@@ -46,7 +46,7 @@ const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
 /** A worker over noop drivers and a real database, and what a gateway would write there. */
 export class TestWorld {
-  readonly #test: TestDatabase;
+  readonly test: TestDatabase;
   readonly db: Database;
   readonly #leaseDb: Database;
   readonly compute = new NoopComputeDriver();
@@ -65,7 +65,7 @@ export class TestWorld {
   readonly #complaints: string[] = [];
 
   constructor(test: TestDatabase) {
-    this.#test = test;
+    this.test = test;
     this.db = new Database({ url: test.url, applicationName: 'test' }, entities);
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 }, []);
   }
@@ -103,7 +103,7 @@ export class TestWorld {
   async close(): Promise<void> {
     await this.#runner?.stop();
     await Promise.all([this.db.stop(), this.#leaseDb.stop()]);
-    await this.#test.drop();
+    await this.test.drop();
     const bugs = this.#complaints.filter((line) => line.includes('flow engine failed'));
     if (bugs.length > 0) throw new Error(bugs.join(''));
   }
