@@ -3,7 +3,7 @@
  * the Node of the system (20 or later). Files appear whole: a command may run while this does.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -35,6 +35,8 @@ const { outputFiles } = await build({
 });
 
 for (const { path, contents } of outputFiles) {
+  // A user who may only read the clone starts what is built already.
+  if (existsSync(path) && readFileSync(path).equals(contents)) continue;
   mkdirSync(dirname(path), { recursive: true });
   const fresh = `${path}.${randomUUID()}`;
   writeFileSync(fresh, contents);
