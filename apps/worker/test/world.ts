@@ -238,12 +238,17 @@ export class TestWorld {
     return tree.loadBalancer;
   }
 
-  /** Waits until nothing is queued or runs, and returns the load balancer. */
-  async settled(id: string): Promise<LoadBalancer> {
+  /** Waits until nothing is queued or runs. */
+  async idle(): Promise<void> {
     await this.until('the end of all flows', async () => {
       const open = await this.db.reader.query(`SELECT id FROM flow WHERE state IN ('QUEUED', 'RUNNING')`);
       return open.length === 0;
     });
+  }
+
+  /** The load balancer as it is when nothing is queued or runs any more. */
+  async settled(id: string): Promise<LoadBalancer> {
+    await this.idle();
     return this.lb(id);
   }
 
