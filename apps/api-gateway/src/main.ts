@@ -1,5 +1,5 @@
 /** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
-import { Database, entities, Flows } from '@octavia/db';
+import { Database, entities, Flows, namingDatabaseTrouble } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
 import {
   exitWithError,
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
       processes.close();
     },
   };
-  const server = addGateway(new GrpcServer(grpc), {
+  const server = addGateway(new GrpcServer({ ...grpc, nameError: namingDatabaseTrouble }), {
     db,
     flows: new Flows(),
     lookup,

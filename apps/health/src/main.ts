@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { Database, namingDatabaseTrouble } from '@octavia/db';
 import { HeartbeatServiceService, ProcessServiceService } from '@octavia/proto';
 import {
   exitWithError,
@@ -20,7 +20,7 @@ async function main(): Promise<void> {
   const log = logger('health');
   const db = new Database({ ...config.database, applicationName: 'octavia health' }, []);
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
-  const server = new GrpcServer(config.grpc)
+  const server = new GrpcServer({ ...config.grpc, nameError: namingDatabaseTrouble })
     .add(HeartbeatServiceService, heartbeatHandlers(health))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('health', [config.grpc.tls])));
 
