@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { processesOf } from '../src/processes.ts';
 
-const CLONE = resolve(import.meta.dirname, '../../..');
+export const CLONE = resolve(import.meta.dirname, '../../..');
 const PORT = 8080;
 /** At least five times what any step was seen to take. */
 const LIMIT_MS = 60_000;
@@ -50,6 +50,11 @@ export class Journey {
 
   ctl(...args: string[]): Promise<Outcome> {
     return this.#run(join(CLONE, 'node_modules/.bin/octaviactl'), args);
+  }
+
+  /** Runs a script in a shell of its own, as one types it; what it left in the background ends with it. */
+  shell(script: string): Promise<Outcome> {
+    return this.#run('bash', ['-c', script]);
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: what the command line prints is looked at by matchers.
@@ -176,7 +181,7 @@ export class Journey {
     for (const name of Object.keys(env)) if (/^(npm_|VITEST|NODE_ENV|TEST|FORCE_COLOR)/.test(name)) delete env[name];
     env.npm_config_update_notifier = 'false';
     return new Promise((done, fail) => {
-      const child = spawn(command, rest, { cwd: CLONE, env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(command, rest, { cwd: CLONE, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
       const outcome = { stdout: '', stderr: '' };
       child.stdout.on('data', (data) => {
         outcome.stdout += data;
@@ -184,13 +189,26 @@ export class Journey {
       child.stderr.on('data', (data) => {
         outcome.stderr += data;
       });
-      const limit = setTimeout(() => child.kill('SIGKILL'), COMMAND_LIMIT_MS);
+      // The whole group: a shell's background processes hold the pipes that we read to their end.
+      const end = (): void => {
+        if (child.pid !== undefined) endGroup(child.pid);
+      };
+      const limit = setTimeout(end, COMMAND_LIMIT_MS);
       child.once('error', fail);
+      child.once('exit', end);
       child.once('close', (code) => {
         clearTimeout(limit);
         done({ code: code ?? -1, ...outcome });
       });
     });
+  }
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left in it.
   }
 }
 
