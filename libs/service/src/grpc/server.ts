@@ -10,7 +10,7 @@ import { logGrpc } from './grpc-log.ts';
 import { bodyOf } from './handlers.ts';
 import { HealthService } from './health.ts';
 import { reflectionService } from './reflection.ts';
-import { CallRunner } from './serve.ts';
+import { CallRunner, Undecodable } from './serve.ts';
 import { CertificateFiles, type TlsFiles } from './tls-files.ts';
 
 export interface GrpcServerOptions {
@@ -25,6 +25,8 @@ export interface GrpcServerOptions {
   readonly maxMessageBytes?: number;
   /** How often the TLS files are looked at, in milliseconds. Default 5 s. */
   readonly tlsReloadMs?: number;
+  /** Gives an error that a handler threw a name that a caller can act on, such as trouble with a database. Default: as it is. */
+  readonly nameError?: (error: unknown) => unknown;
   readonly log?: Logger;
 }
 
@@ -65,7 +67,7 @@ export class GrpcServer implements Part {
     logGrpc();
     this.#options = options;
     this.#log = options.log ?? logger('grpc');
-    this.#calls = new CallRunner(this.#log);
+    this.#calls = new CallRunner(this.#log, options.nameError);
     this.#server = new Server(this.#serverOptions());
     this.#health.addTo(this.#server);
   }
@@ -104,8 +106,18 @@ export class GrpcServer implements Part {
     return this;
   }
 
-  /** A reply that cannot be encoded is a bug of ours: its text stays here. */
+  /**
+   * A request that cannot be decoded is the caller's fault, and told as such when its call is run. A reply that cannot be encoded
+   * is a bug of ours: its text stays here.
+   */
   #guarded(method: ReturnType<typeof asMethod>): ReturnType<typeof asMethod> {
+    const requestDeserialize = (bytes: Buffer): unknown => {
+      try {
+        return method.requestDeserialize(bytes);
+      } catch (error) {
+        return new Undecodable(error);
+      }
+    };
     const responseSerialize = (reply: unknown): Buffer => {
       try {
         return method.responseSerialize(reply);
@@ -114,7 +126,7 @@ export class GrpcServer implements Part {
         throw new Error('see the log of the service');
       }
     };
-    return { ...method, responseSerialize };
+    return { ...method, requestDeserialize, responseSerialize };
   }
 
   /** Where the server listens, once it has started. */

@@ -41,8 +41,8 @@ export interface GetDriversRequest {
 /** Name of each driver by kind, such as compute: local. */
 export interface Drivers {
   names: { [key: string]: string };
-  /** How amphorae run, such as loopback. Empty: as machines of a cloud. */
-  mode: string;
+  /** How amphorae run, such as loopback. Unset: as machines of a cloud. */
+  mode?: string | undefined;
 }
 
 export interface Drivers_NamesEntry {
@@ -297,7 +297,7 @@ export const GetDriversRequest: MessageFns<GetDriversRequest> = {
 };
 
 function createBaseDrivers(): Drivers {
-  return { names: {}, mode: "" };
+  return { names: {}, mode: undefined };
 }
 
 export const Drivers: MessageFns<Drivers> = {
@@ -305,7 +305,7 @@ export const Drivers: MessageFns<Drivers> = {
     globalThis.Object.entries(message.names).forEach(([key, value]: [string, string]) => {
       Drivers_NamesEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
     });
-    if (message.mode !== "") {
+    if (message.mode !== undefined) {
       writer.uint32(18).string(message.mode);
     }
     return writer;
@@ -371,7 +371,7 @@ export const Drivers: MessageFns<Drivers> = {
           {},
         )
         : {},
-      mode: isSet(object.mode) ? globalThis.String(object.mode) : "",
+      mode: isSet(object.mode) ? globalThis.String(object.mode) : undefined,
     };
   },
 
@@ -386,7 +386,7 @@ export const Drivers: MessageFns<Drivers> = {
         });
       }
     }
-    if (message.mode !== "") {
+    if (message.mode !== undefined) {
       obj.mode = message.mode;
     }
     return obj;
@@ -406,7 +406,7 @@ export const Drivers: MessageFns<Drivers> = {
       },
       {},
     );
-    message.mode = object.mode ?? "";
+    message.mode = object.mode ?? undefined;
     return message;
   },
 };
