@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from './api.ts';
 import { Balancer, deleteLeftovers, PORT } from './balancer.ts';
 import { happeningsOf } from './events.ts';
@@ -20,8 +21,8 @@ const REQUESTS = 300;
 const MEMBER_LIMIT_MS = 20_000;
 /** With a spare a failover takes about 5 s, nearly all of it silence that is waited out; without one, a build more. */
 const FAILOVER_LIMIT_MS = 60_000;
-/** How long good requests are watched before the killing. */
-const WARM_UP_MS = 500;
+/** How long good requests are watched before the killing, and after it. */
+const STEADY_MS = 500;
 
 /** What the demo needs, and what it leaves behind on its way. */
 export interface Stage {
@@ -50,11 +51,11 @@ async function openSystem({ home, narrator, signal, figures, undo }: Stage): Pro
   if (!api) {
     narrator.line('   It is not up, so it is started, and stopped again at the end.');
     const startedAt = performance.now();
+    await startSystem();
     undo.push(async () => {
       await stopSystem();
       narrator.saw('controller', 'stopped, because the demo had started it');
     });
-    await startSystem();
     figures.started_ms = Math.round(performance.now() - startedAt);
     narrator.saw('started in', inWords(figures.started_ms));
     api = await connect(home);
@@ -184,6 +185,7 @@ async function loseAmphora(stage: Stage, api: Api, balancer: Balancer, target: T
       `${count(pids.length, 'process').replace('processs', 'processes')} of amphora ${oldAmphoraId}`,
     );
     happened = await waitForSuccessor(stage, balancer, prober, oldAmphoraId, killedAt);
+    await sleep(STEADY_MS, undefined, { signal });
   } finally {
     answers = await prober.stop();
   }
@@ -194,6 +196,10 @@ async function loseAmphora(stage: Stage, api: Api, balancer: Balancer, target: T
     return isComplete(killing, happenings) ? happenings : undefined;
   });
   const timeline = timelineOf(killing, found, answers);
+  promise(
+    timeline.requests_failed === spreadOf(answers, SERVERS).failed,
+    'Requests failed before the killing, or again after it.',
+  );
   figures.failover = { processes_killed: pids.length, had_spare: sparesReady > 0, ...timeline };
   tellTimeline(narrator, timeline, sparesReady > 0);
   narrator.saw('serves now', `amphora ${happened.newAmphoraId}`);
@@ -202,8 +208,8 @@ async function loseAmphora(stage: Stage, api: Api, balancer: Balancer, target: T
 }
 
 async function warmUp(prober: Prober, signal: AbortSignal): Promise<void> {
-  const enough = WARM_UP_MS / prober.everyMs / 2;
-  const wait = { what: 'requests are answered', limitMs: MEMBER_LIMIT_MS, everyMs: WARM_UP_MS, signal };
+  const enough = STEADY_MS / prober.everyMs / 2;
+  const wait = { what: 'requests are answered', limitMs: MEMBER_LIMIT_MS, everyMs: STEADY_MS, signal };
   await until(wait, async () => (prober.answers.filter(({ by }) => by !== null).length > enough ? true : undefined));
 }
 
@@ -225,26 +231,25 @@ async function waitForSuccessor(
 }
 
 function tellTimeline(narrator: Narrator, timeline: Timeline, hadSpare: boolean): void {
-  const at = (ms: number, text: string): void => {
-    const sign = ms > 0 ? '+' : '';
-    narrator.line(`   ${`${sign}${ms} ms`.padStart(11)}  ${text}`);
-  };
-  narrator.line('');
-  at(timeline.last_heartbeat_ms, 'last heartbeat of the amphora');
-  at(0, 'kill -9');
-  at(timeline.first_failed_request_ms, 'first request that fails');
   const silence = inWords(timeline.declared_dead_ms - timeline.last_heartbeat_ms);
-  at(timeline.declared_dead_ms, `declared dead, after ${silence} without a heartbeat`);
-  at(timeline.fenced_ms, 'fenced: nothing of it can answer any more');
-  at(timeline.vip_moved_ms, `VIP moved to ${hadSpare ? 'a spare' : 'a new amphora'}`);
-  at(timeline.configuration_pushed_ms, 'configuration served');
-  at(timeline.first_good_request_ms, 'first good request');
+  const milestones: [ms: number, text: string][] = [
+    [timeline.last_heartbeat_ms, 'last heartbeat of the amphora'],
+    [0, 'kill -9'],
+    [timeline.first_failed_request_ms, 'first request that fails'],
+    [timeline.declared_dead_ms, `declared dead, after ${silence} without a heartbeat`],
+    [timeline.fenced_ms, 'fenced: nothing of it can answer any more'],
+    [timeline.vip_moved_ms, `VIP moved to ${hadSpare ? 'a spare' : 'a new amphora'}`],
+    [timeline.first_good_request_ms, 'first good request'],
+    [timeline.configuration_pushed_ms, 'its agent has confirmed the configuration'],
+  ];
+  narrator.line('');
+  for (const [ms, text] of milestones.sort(([one], [other]) => one - other)) {
+    narrator.line(`   ${`${ms > 0 ? '+' : ''}${ms} ms`.padStart(11)}   ${text}`);
+  }
   narrator.line('');
   const gap = inWords(timeline.first_good_request_ms - timeline.first_failed_request_ms);
-  narrator.saw(
-    'requests',
-    `${timeline.requests_failed} failed in ${gap}; ${timeline.requests_ok} before and after were good`,
-  );
+  const { requests_failed: failed, requests_ok: ok } = timeline;
+  narrator.saw('requests', `${failed} failed in ${gap}; before and after, all ${ok} were answered`);
 }
 
 function inRow({ answered, failed }: Spread): string {

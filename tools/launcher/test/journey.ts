@@ -57,6 +57,11 @@ export class Journey {
     return this.#run('bash', ['-c', script]);
   }
 
+  /** The demo; interrupted as by Ctrl-C once it has printed `interruptAt`. */
+  demo(args: readonly string[], interruptAt?: string): Promise<Outcome> {
+    return this.#run(process.execPath, [join(CLONE, 'tools/demo/dist/main.js'), ...args], interruptAt);
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: what the command line prints is looked at by matchers.
   async json(...args: string[]): Promise<any> {
     const { code, stdout, stderr } = await this.ctl(...args, '-f', 'json');
@@ -172,7 +177,7 @@ export class Journey {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  #run(program: string, args: string[]): Promise<Outcome> {
+  #run(program: string, args: string[], interruptAt?: string): Promise<Outcome> {
     const [command = program, ...rest] = this.#user
       ? [...becomeUser(this.#user), program, ...args]
       : [program, ...args];
@@ -183,8 +188,12 @@ export class Journey {
     return new Promise((done, fail) => {
       const child = spawn(command, rest, { cwd: CLONE, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
       const outcome = { stdout: '', stderr: '' };
+      let isInterrupted = false;
       child.stdout.on('data', (data) => {
         outcome.stdout += data;
+        if (isInterrupted || interruptAt === undefined || !outcome.stdout.includes(interruptAt)) return;
+        isInterrupted = true;
+        child.kill('SIGINT');
       });
       child.stderr.on('data', (data) => {
         outcome.stderr += data;
