@@ -55,12 +55,14 @@ export async function run({ json = false, record: isRecorded = false }: Options)
   }
   const totalMs = Math.round(performance.now() - startedAt);
   const isGood = problems.length === 0;
-  narrator.title(isGood ? `Everything happened as promised, in ${inWords(totalMs)}.` : 'Not as promised.');
+  const isInterrupted = interruption.signal.aborted;
+  if (isGood) narrator.title(`Everything happened as promised, in ${inWords(totalMs)}.`);
+  else narrator.title(problems.length === 1 && isInterrupted ? 'Interrupted; nothing is left.' : 'Not as promised.');
   if (json) {
     process.stdout.write(`${JSON.stringify({ ok: isGood, problems, total_ms: totalMs, ...figures }, null, 2)}\n`);
   }
   if (isRecorded && isGood) await record(join(CLONE, 'README.md'), told);
-  if (interruption.signal.aborted) return INTERRUPTED;
+  if (isInterrupted) return INTERRUPTED;
   return isGood ? 0 : NOT_AS_PROMISED;
 }
 
