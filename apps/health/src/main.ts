@@ -14,7 +14,8 @@ async function main(): Promise<void> {
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
   const server = new GrpcServer(config.grpc).add(HeartbeatServiceService, heartbeatHandlers(health));
 
-  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)], { settings: readConfig });
 }
 
 main().catch(exitWithError);

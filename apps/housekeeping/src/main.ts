@@ -11,7 +11,8 @@ async function main(): Promise<void> {
   const housekeeping = new Housekeeping({ db, log, config });
 
   // The server answers health checks only.
-  await runUntilSignal([db, new GrpcServer(config.grpc), ...housekeeping.parts, runAs(config.process.runAs)]);
+  const parts = [db, new GrpcServer(config.grpc), ...housekeeping.parts, runAs(config.process.runAs)];
+  await runUntilSignal(parts, { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   const server = new GrpcServer(config.grpc).add(LookupServiceService, lookupHandlers(drivers));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server]);
+  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server], { settings: readConfig });
 }
 
 main().catch(exitWithError);
