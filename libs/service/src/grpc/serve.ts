@@ -52,13 +52,15 @@ const getter = {
 /** Runs bodies of handlers: everything that they throw ends up in a status, and nowhere else. */
 export class CallRunner {
   readonly #log: Logger;
+  readonly #nameError: (error: unknown) => unknown;
   readonly #streams = new Set<AbortController>();
   /** Calls without an answer yet, as functions that answer them at once. */
   readonly #unanswered = new Set<() => void>();
   #isStopping = false;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, nameError: (error: unknown) => unknown = (error) => error) {
     this.#log = log;
+    this.#nameError = nameError;
   }
 
   /** Ends the streams, whose handlers see it by their signal; calls with one reply go on. */
@@ -141,7 +143,8 @@ export class CallRunner {
         span.setAttribute(ATTR.RPC_STATUS, 'OK');
         this.#log.debug(fields(full, startedAt, caller), 'call ended');
         return reply;
-      } catch (error) {
+      } catch (thrown) {
+        const error = this.#nameError(thrown);
         const sent = toStatus(error);
         // Who left gets no status of ours; what gRPC tells him, and the metrics count, is this.
         const code = error instanceof CallEnded ? error.code : sent.code;
