@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { homePath } from './home.ts';
 import { MachineNotReady } from './machine.ts';
+import { prepare } from './prepare.ts';
 import { startController } from './start.ts';
 import { stopController } from './stop.ts';
 
@@ -91,5 +92,11 @@ program
   .description('stop everything of this data folder, amphorae too')
   .action(async () => {
     await stopController(say);
+  });
+program
+  .command('prepare')
+  .description('make certificates and keys in the data folder, and bring the database of DATABASE_URL_FILE up to date')
+  .action(async () => {
+    await prepare(process.env, say);
   });
 program.parseAsync().catch(fail);
