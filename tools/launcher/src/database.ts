@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { migrate } from '@octavia/db';
-import { type PostgresServer, startPostgres } from '@octavia/postgres';
 import pg from 'pg';
 import { type Home, readIfThere, writeWhole } from './home.ts';
 import { type Installation, isFree, type Secrets } from './installation.ts';
+import { KeptPostgres } from './kept-postgres.ts';
 
 const DATABASE = 'octavia';
 /** PostgreSQL from this version on. Source: design section 7. */
@@ -33,9 +33,9 @@ export async function openDatabase(
   if (env.DATABASE_URL_FILE && !given) {
     throw new Error(`DATABASE_URL_FILE names ${env.DATABASE_URL_FILE}, which holds no connection string.`);
   }
-  const server = given ? null : await embedded(home, installation, secrets);
+  const server = given ? null : await embedded(home, installation, secrets, say);
   try {
-    const url = given ?? databaseUrl(server as PostgresServer);
+    const url = given ?? databaseUrl(server as KeptPostgres);
     if (server) await makeDatabase(server.url);
     const version = await check(url);
     const urlFile = join(home.secrets, 'database-url');
@@ -54,24 +54,32 @@ export async function openDatabase(
   }
 }
 
-async function embedded(home: Home, { ports }: Installation, secrets: Secrets): Promise<PostgresServer> {
+async function embedded(
+  home: Home,
+  { ports }: Installation,
+  secrets: Secrets,
+  say: (line: string) => void,
+): Promise<KeptPostgres> {
   const isRunning = (await readIfThere(join(home.postgres, 'data', 'postmaster.pid')).catch(() => null)) !== null;
   if (!isRunning && !(await isFree(ports.postgres))) {
     throw new Error(
       `Port ${ports.postgres} of 127.0.0.1, on which PostgreSQL shall listen, is in use. Stop what uses it (ss -ltnp shows it), then start again.`,
     );
   }
-  return startPostgres({
-    dataFolder: join(home.postgres, 'data'),
-    port: ports.postgres,
-    logFile: join(home.logs, 'postgres.log'),
-    password: secrets.databasePassword,
-    binariesFolder: join(home.postgres, 'binaries'),
-    settings: { max_connections: '100', shared_buffers: '64MB' },
-  });
+  return KeptPostgres.start(
+    {
+      dataFolder: join(home.postgres, 'data'),
+      port: ports.postgres,
+      logFile: join(home.logs, 'postgres.log'),
+      password: secrets.databasePassword,
+      binariesFolder: join(home.postgres, 'binaries'),
+      settings: { max_connections: '100', shared_buffers: '64MB' },
+    },
+    say,
+  );
 }
 
-function databaseUrl(server: PostgresServer): string {
+function databaseUrl(server: KeptPostgres): string {
   const url = new URL(server.url);
   url.pathname = `/${DATABASE}`;
   return url.href;

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { homePath } from './home.ts';
+import { homePath, openHome } from './home.ts';
 import { MachineNotReady } from './machine.ts';
 import { startController } from './start.ts';
 import { stopController } from './stop.ts';
@@ -48,8 +47,7 @@ async function start(): Promise<void> {
 
 /** Starts a launcher of its own session, shows its lines until all services serve, and leaves it running. */
 async function startDetached(): Promise<void> {
-  const logs = join(homePath(), 'logs');
-  await mkdir(logs, { recursive: true });
+  const { logs } = await openHome(homePath());
   const log = openSync(join(logs, 'launcher.log'), 'a', 0o600);
   const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, 'start'], {
     detached: true,
