@@ -19,37 +19,58 @@ export interface RunningDatabase {
   stop(): Promise<void>;
 }
 
-/** The caller's PostgreSQL (`DATABASE_URL_FILE`, or `DATABASE_URL` for development), else the embedded one; migrated. */
-export async function openDatabase(
+/** A server that answers, and the database on it, whatever its schema. */
+export interface ReachableDatabase {
+  readonly url: string;
+  /** Such as `embedded`. */
+  readonly whose: string;
+  stop(): Promise<void>;
+}
+
+/** The caller's PostgreSQL (`DATABASE_URL_FILE`, or `DATABASE_URL` for development), else the embedded one, started. */
+export async function reachDatabase(
   home: Home,
   installation: Installation,
   secrets: Secrets,
   env: NodeJS.ProcessEnv,
   say: (line: string) => void,
-): Promise<RunningDatabase> {
+): Promise<ReachableDatabase> {
   if (env.DATABASE_URL)
     say('DATABASE_URL is for development only: others can read an environment. Use DATABASE_URL_FILE.');
   const given = env.DATABASE_URL_FILE ? (await readIfThere(env.DATABASE_URL_FILE))?.trim() : env.DATABASE_URL;
   if (env.DATABASE_URL_FILE && !given) {
     throw new Error(`DATABASE_URL_FILE names ${env.DATABASE_URL_FILE}, which holds no connection string.`);
   }
-  const server = given ? null : await embedded(home, installation, secrets, say);
+  if (given) return { url: given, whose: 'yours', stop: async () => {} };
+  const server = await embedded(home, installation, secrets, say);
   try {
-    const url = given ?? databaseUrl(server as KeptPostgres);
-    if (server) await makeDatabase(server.url);
+    await makeDatabase(server.url);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  const whose = server.wasRunning ? 'embedded, was still running' : 'embedded';
+  return { url: databaseUrl(server), whose, stop: () => server.stop() };
+}
+
+/** Where the services find the connection string; the launcher writes it at each start. */
+export function databaseUrlFile(home: Home): string {
+  return join(home.secrets, 'database-url');
+}
+
+/** The database, reachable and migrated. */
+export async function openDatabase(...args: Parameters<typeof reachDatabase>): Promise<RunningDatabase> {
+  const [home, installation] = args;
+  const { url, whose, stop } = await reachDatabase(...args);
+  try {
     const version = await check(url);
-    const urlFile = join(home.secrets, 'database-url');
+    const urlFile = databaseUrlFile(home);
     await writeWhole(urlFile, `${url}\n`);
     const applied = await migrate(url);
     await claim(url, installation.id);
-    return {
-      description: `PostgreSQL ${version}, ${server ? (server.wasRunning ? 'embedded, was still running' : 'embedded') : 'yours'}`,
-      urlFile,
-      applied,
-      stop: async () => server?.stop(),
-    };
+    return { description: `PostgreSQL ${version}, ${whose}`, urlFile, applied, stop };
   } catch (error) {
-    await server?.stop();
+    await stop();
     throw error;
   }
 }

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command } from 'commander';
+import { backUpController, restoreController } from './backup.ts';
 import { homePath, openHome } from './home.ts';
 import { MachineNotReady } from './machine.ts';
 import { startController } from './start.ts';
@@ -89,5 +90,21 @@ program
   .description('stop everything of this data folder, amphorae too')
   .action(async () => {
     await stopController(say);
+  });
+program
+  .command('backup')
+  .description('write the whole database into a file, also while the services run')
+  .argument('<file>')
+  .action(async (file: string) => {
+    await backUpController(resolve(file), say);
+    process.exit(0);
+  });
+program
+  .command('restore')
+  .description('replace the database by a backup of this installation; the services must be stopped')
+  .argument('<file>')
+  .action(async (file: string) => {
+    await restoreController(resolve(file), say);
+    process.exit(0);
   });
 program.parseAsync().catch(fail);
