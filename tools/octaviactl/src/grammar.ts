@@ -8,16 +8,26 @@ export type Action<Options> = (session: Session, args: readonly string[], option
 
 /** Makes a command with examples under its help. */
 export function leaf(parent: Command, name: string, summary: string, examples: readonly string[]): Command {
-  const lines = examples.map((example) => `  $ octaviactl ${example}`);
-  return parent
-    .command(name)
-    .description(summary)
-    .addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+  const command = parent.command(name).description(summary).addHelpText('after', exampleText(examples));
+  examplesOf.set(command, examples);
+  return command;
 }
 
-/** Makes a command that only holds others. */
+const examplesOf = new WeakMap<Command, readonly string[]>();
+/** Examples that the help of a group shows. */
+const EXAMPLES_OF_GROUP = 4;
+
+function exampleText(examples: readonly string[]): string {
+  return `\nExamples:\n${examples.map((example) => `  $ octaviactl ${example}`).join('\n')}`;
+}
+
+/** Makes a command that only holds others. Its help has the first example of each. */
 export function group(parent: Command, name: string, summary: string): Command {
-  return parent.command(name).description(summary);
+  const command = parent.command(name).description(summary);
+  return command.addHelpText('after', () => {
+    const firsts = command.commands.flatMap((child) => examplesOf.get(child)?.slice(0, 1) ?? []);
+    return exampleText(firsts.slice(0, EXAMPLES_OF_GROUP));
+  });
 }
 
 /** Turns a lazily loaded action into what commander calls. */

@@ -24,11 +24,12 @@ export function duration(text: string): number {
 
 /** Reads one of the words, in any case. */
 export function choice(words: readonly string[]): (text: string) => string {
-  return (text) => {
+  const parse = (text: string): string => {
     const word = text.toUpperCase();
     if (!words.includes(word)) throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.`);
     return word;
   };
+  return Object.assign(parse, { words }); // Completion offers them.
 }
 
 /** Collects the values of an option that may be given more than once. */

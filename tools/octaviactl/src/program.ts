@@ -1,5 +1,8 @@
 import { Command } from 'commander';
 import { addAmphoraCommands } from './commands/amphora.ts';
+import { addCompletionCommand } from './commands/completion.ts';
+import { addEventCommands } from './commands/event.ts';
+import { addFlowCommands } from './commands/flow.ts';
 import { addHealthMonitorCommands } from './commands/health-monitor.ts';
 import { addListenerCommands } from './commands/listener.ts';
 import { addLoadBalancerCommands } from './commands/load-balancer.ts';
@@ -7,6 +10,7 @@ import { addMemberCommands } from './commands/member.ts';
 import { addPoolCommands } from './commands/pool.ts';
 import { addSystemCommands } from './commands/system.ts';
 import { addGlobalOptions } from './globals.ts';
+import { group } from './grammar.ts';
 import { VERSION } from './version.ts';
 
 const AFTER_HELP = `
@@ -17,6 +21,7 @@ Examples:
   $ octaviactl loadbalancer pool create --name p --listener http --protocol HTTP --lb-algorithm ROUND_ROBIN
   $ octaviactl loadbalancer member create --address 127.0.0.1 --protocol-port 9001 --wait p
   $ octaviactl loadbalancer list -f json
+  $ octaviactl events web --follow
 
 Exit codes:
   0 done; 1 failed; 2 the command line is wrong, or the controller refused a value of it;
@@ -39,13 +44,16 @@ export function buildProgram(): Command {
     .addHelpText('after', AFTER_HELP)
     .exitOverride();
   addGlobalOptions(program);
-  const loadBalancer = program.command('loadbalancer').description('Load balancers and what belongs to them');
+  const loadBalancer = group(program, 'loadbalancer', 'Load balancers and what belongs to them');
   addLoadBalancerCommands(loadBalancer);
   addListenerCommands(loadBalancer);
   addPoolCommands(loadBalancer);
   addMemberCommands(loadBalancer);
   addHealthMonitorCommands(loadBalancer);
   addAmphoraCommands(loadBalancer);
+  addFlowCommands(program);
+  addEventCommands(program);
   addSystemCommands(program);
+  addCompletionCommand(program);
   return program;
 }

@@ -1,6 +1,7 @@
 /** The words of Octavia and its command line, and how the contract spells them. The only place that knows both. */
 import type {
   AmphoraStatus,
+  FlowState,
   HealthMonitorType,
   LbAlgorithm,
   OperatingStatus,
@@ -88,6 +89,16 @@ export const AMPHORA_STATUSES = [
   'PRESERVED',
 ] as const satisfies readonly Bare<AmphoraStatus, 'AMPHORA_STATUS'>[];
 
+export const FLOW_STATES = ['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED'] as const satisfies readonly Bare<
+  FlowState,
+  'FLOW_STATE'
+>[];
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
+/** The processes that `log level` can name. */
+export const SERVICES = ['api-gateway', 'worker', 'health', 'heartbeat-udp', 'housekeeping'] as const;
+
 /** The prefixes that the contract gives to the values of its enums. */
 export type EnumPrefix =
   | 'PROTOCOL'
@@ -98,7 +109,9 @@ export type EnumPrefix =
   | 'OPERATING_STATUS'
   | 'AMPHORA_STATUS'
   | 'AMPHORA_ROLE'
-  | 'TOPOLOGY';
+  | 'TOPOLOGY'
+  | 'FLOW_STATE'
+  | 'FLOW_STEP_STATE';
 
 /** Octavia's word for a value of the contract; null for "unspecified". */
 export function toWord(prefix: EnumPrefix, value: string): string | null {

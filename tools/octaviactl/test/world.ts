@@ -16,6 +16,8 @@ import {
   AmphoraServiceService,
   BadRequest,
   ErrorInfo,
+  EventServiceService,
+  FlowServiceService,
   HealthMonitor,
   HealthMonitorServiceService,
   Listener,
@@ -113,6 +115,8 @@ export class World {
       MemberServiceService,
       HealthMonitorServiceService,
       AmphoraServiceService,
+      FlowServiceService,
+      EventServiceService,
       SystemServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
@@ -234,7 +238,7 @@ export class World {
     const handlers: Record<string, unknown> = {};
     for (const [name, { responseStream }] of Object.entries(definition)) {
       handlers[name] = responseStream
-        ? (call: ServerWritableStream<WatchLoadBalancerRequest, LoadBalancer>) => this.#watch(call)
+        ? (call: ServerWritableStream<WatchLoadBalancerRequest, LoadBalancer>) => this.#stream(name, call)
         : // biome-ignore lint/suspicious/noExplicitAny: one handler for all unary methods.
           (call: any, answer: (error: unknown, reply?: unknown) => void) => {
             this.#note(name, call.request, call.metadata);
@@ -250,6 +254,22 @@ export class World {
 
   #note(method: string, request: unknown, metadata: Metadata): void {
     this.calls.push({ method, request, metadata: metadata.getMap() as Record<string, string> });
+  }
+
+  /** The items that an override gives, then the end or what it throws at last; without one, the watch of a load balancer. */
+  #stream(name: string, call: ServerWritableStream<WatchLoadBalancerRequest, LoadBalancer>): void {
+    const override = this.overrides.get(name);
+    if (!override) {
+      this.#watch(call);
+      return;
+    }
+    this.#note(name, call.request, call.metadata);
+    try {
+      for (const item of override(call.request) as Iterable<LoadBalancer>) call.write(item);
+      call.end();
+    } catch (error) {
+      call.emit('error', rich(error as Refusal));
+    }
   }
 
   #watch(call: ServerWritableStream<WatchLoadBalancerRequest, LoadBalancer>): void {

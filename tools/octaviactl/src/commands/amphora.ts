@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { group, leaf, run } from '../grammar.ts';
-import { choice, integer } from '../options.ts';
+import { choice, integer, withWait } from '../options.ts';
 import { AMPHORA_STATUSES } from '../words.ts';
 
 const load = () => import('../resources/amphora.ts');
 
-/** `loadbalancer amphora list|show`. */
+/** `loadbalancer amphora list|show|failover|stats show`. */
 export function addAmphoraCommands(parent: Command): void {
   const amphora = group(parent, 'amphora', 'Amphorae: the appliances that carry the traffic (for administrators)');
 
@@ -21,4 +21,19 @@ export function addAmphoraCommands(parent: Command): void {
   leaf(amphora, 'show', 'Show an amphora', ['loadbalancer amphora show 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c'])
     .argument('<amphora>', 'id')
     .action(run(async () => (await load()).show));
+
+  withWait(
+    leaf(amphora, 'failover', 'Replace an amphora; a spare is deleted, and another is built', [
+      'loadbalancer amphora failover --wait 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c',
+    ]),
+  )
+    .argument('<amphora>', 'id')
+    .action(run(async () => (await load()).failover));
+
+  const stats = group(amphora, 'stats', 'The traffic of an amphora');
+  leaf(stats, 'show', 'Show what an amphora has carried, listener by listener', [
+    'loadbalancer amphora stats show 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c',
+  ])
+    .argument('<amphora>', 'id')
+    .action(run(async () => (await import('../resources/statistics.ts')).showAmphora));
 }

@@ -15,7 +15,7 @@ import { withFilters } from './filters.ts';
 
 const load = () => import('../resources/listener.ts');
 
-/** `loadbalancer listener create|list|show|set|unset|delete`. */
+/** `loadbalancer listener create|list|show|set|unset|delete|stats show`. */
 export function addListenerCommands(parent: Command): void {
   const listener = group(parent, 'listener', 'Listeners: a protocol and port of a VIP');
 
@@ -66,6 +66,11 @@ export function addListenerCommands(parent: Command): void {
   withWait(leaf(listener, 'delete', 'Delete a listener; its pool stays', ['loadbalancer listener delete --wait http']))
     .argument('<listener>', 'name or id')
     .action(run(async () => (await load()).remove));
+
+  const stats = group(listener, 'stats', 'The traffic of a listener');
+  leaf(stats, 'show', 'Show what a listener has carried', ['loadbalancer listener stats show http'])
+    .argument('<listener>', 'name or id')
+    .action(run(async () => (await import('../resources/statistics.ts')).showListener));
 }
 
 function withSettings(command: Command): Command {

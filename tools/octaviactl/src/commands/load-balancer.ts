@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import { leaf, run } from '../grammar.ts';
+import { group, leaf, run } from '../grammar.ts';
 import { withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
 import { withFilters } from './filters.ts';
 
 const load = () => import('../resources/load-balancer.ts');
 
-/** `loadbalancer create|list|show|set|unset|delete|failover|status show`. */
+/** `loadbalancer create|list|show|set|unset|delete|failover|status show|stats show`. */
 export function addLoadBalancerCommands(parent: Command): void {
   addChanges(parent);
 
@@ -37,13 +37,21 @@ export function addLoadBalancerCommands(parent: Command): void {
     .argument('<loadbalancer>', 'name or id')
     .action(run(async () => (await load()).failover));
 
-  const status = parent.command('status').description('The statuses of a load balancer and of everything below it');
+  const status = group(parent, 'status', 'The statuses of a load balancer and of everything below it');
   leaf(status, 'show', 'Show the tree of statuses of a load balancer', [
     'loadbalancer status show web',
     'loadbalancer status show web -f json',
   ])
     .argument('<loadbalancer>', 'name or id')
     .action(run(async () => (await import('../resources/status-tree.ts')).show));
+
+  const stats = group(parent, 'stats', 'The traffic of a load balancer');
+  leaf(stats, 'show', 'Show what a load balancer has carried', [
+    'loadbalancer stats show web',
+    'loadbalancer stats show web -f value -c total_connections',
+  ])
+    .argument('<loadbalancer>', 'name or id')
+    .action(run(async () => (await import('../resources/statistics.ts')).showLoadBalancer));
 }
 
 function addChanges(parent: Command): void {

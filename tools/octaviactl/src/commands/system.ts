@@ -1,12 +1,13 @@
-import { type Command, Option } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { group, leaf, run } from '../grammar.ts';
 import { duration } from '../options.ts';
+import { LOG_LEVELS, SERVICES } from '../words.ts';
 
 const load = () => import('../resources/system.ts');
 
-/** `status` and `capability list`. */
+/** `status`, `capability list` and `log level`. */
 export function addSystemCommands(program: Command): void {
-  leaf(program, 'status', 'Show how the controller is: services, database, queue, spares', [
+  leaf(program, 'status', 'Show how the controller is: services, certificates, queue, spares, last failures', [
     'status',
     'status --wait --timeout 60s',
     'status -f json',
@@ -23,4 +24,17 @@ export function addSystemCommands(program: Command): void {
   leaf(capability, 'list', 'List protocols, algorithms, checks and session persistence', ['capability list']).action(
     run(async () => (await load()).capabilities),
   );
+
+  const log = group(program, 'log', 'What the services write to their logs (for administrators)');
+  leaf(log, 'level', 'Show or change the least severe level that a service logs, while it runs', [
+    'log level worker debug --for 10m',
+    'log level worker default',
+    'log level worker',
+  ])
+    .addArgument(new Argument('<service>', SERVICES.join(', ')).choices(SERVICES))
+    .addArgument(
+      new Argument('[level]', 'default goes back to what it started with').choices([...LOG_LEVELS, 'default']),
+    )
+    .option('--for <time>', 'go back after this long, such as 10m; at most a day', duration)
+    .action(run(async () => (await load()).logLevel));
 }

@@ -1,7 +1,9 @@
 /** What `loadbalancer amphora …` does. For administrators. */
 import { Amphora, AmphoraStatus, AmphoraServiceService as service } from '@octavia/proto';
 import type { Action } from '../grammar.ts';
+import type { WaitOptions } from '../options.ts';
 import { fromWord, toWord } from '../words.ts';
+import { waitForFlow } from './flow.ts';
 import { loadBalancers } from './load-balancer.ts';
 import { collectPages, find, orNull, type Resource, timeView } from './resource.ts';
 
@@ -67,3 +69,17 @@ export const show: Action<object> = async (session, [reference = '']) => {
   const resource = amphoraeIn(AmphoraStatus.UNSPECIFIED);
   await session.printObject(resource.view(await find(session, resource, reference)));
 };
+
+export const failover: Action<WaitOptions> = async (session, [reference = ''], options) => {
+  const old = await find(session, amphoraeIn(AmphoraStatus.UNSPECIFIED), reference);
+  const { amphora, flowId } = await session.change(service.failoverAmphora, {
+    id: old.id,
+    requestId: session.requestId,
+  });
+  if (options.wait) await waitForFlow(session, flowId, `amphora ${old.id}`, options.waitTimeout);
+  else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: flowId });
+};
+
+function statusOf({ status }: Amphora): string | null {
+  return toWord('AMPHORA_STATUS', status);
+}

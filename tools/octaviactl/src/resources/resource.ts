@@ -58,6 +58,10 @@ const AMBIGUOUS_SHOWN = 20;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /**
  * Finds an object by its id or its name.
  * @throws CliError NOT_FOUND (exit code 3) or AMBIGUOUS_NAME

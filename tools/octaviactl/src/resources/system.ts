@@ -1,11 +1,13 @@
-/** What `status` and `capability list` do. */
-import { type SystemStatus, SystemServiceService as service } from '@octavia/proto';
+/** What `status`, `capability list` and `log level` do. */
+import { type LogLevel, type SystemStatus, SystemServiceService as service } from '@octavia/proto';
 import { isUnavailable } from '../connection/connection.ts';
 import { CliError } from '../errors.ts';
 import type { Action } from '../grammar.ts';
-import { formatList, formatObject, type View } from '../output/format.ts';
+import type { View } from '../output/format.ts';
+import { listsOf, printSystem, summaryOf } from '../output/system.ts';
 import type { Session } from '../session.ts';
 import { type EnumPrefix, toWord } from '../words.ts';
+import { timeView } from './resource.ts';
 
 /** How often `status --wait` asks, in milliseconds. */
 const ASK_EVERY_MS = 300;
@@ -75,29 +77,36 @@ function missing({ services, database, sparesReady, sparesWanted }: SystemStatus
 }
 
 async function print(session: Session, found: SystemStatus): Promise<void> {
-  const services = found.services.map(({ name, state, version, address }) => ({ name, state, version, address }));
-  const summary: View = {
-    ready: found.ready,
-    version: found.version,
-    installation_id: found.installationId,
-    database: found.database,
-    schema: found.schema,
-    flows_queued: found.flowsQueued,
-    flows_running: found.flowsRunning,
-    spares_ready: found.sparesReady,
-    spares_wanted: found.sparesWanted,
-    load_balancers: found.loadBalancers,
-    amphorae: found.amphorae,
-    drivers: found.drivers,
-  };
-  if (session.globals.format !== 'table' || session.globals.column) {
-    await session.printObject({ ...summary, services });
+  if (session.globals.format === 'table' && !session.globals.column) {
+    await printSystem(found);
+  } else {
+    await session.printObject({ ...summaryOf(found), ...listsOf(found) });
+  }
+}
+
+interface LevelOptions {
+  /** Milliseconds. */
+  readonly for?: number;
+}
+
+export const logLevel: Action<LevelOptions> = async (session, [name = '', level], options) => {
+  if (level === undefined) {
+    const { services } = await session.call(service.getSystemStatus, {});
+    const found = services.find((candidate) => candidate.name === name);
+    await session.printObject(levelView(name, found?.logLevel));
     return;
   }
-  const columns = ['name', 'state', 'version', 'address'];
-  const format = session.globals.format;
-  process.stdout.write(await formatList(services, columns, columns, { format }));
-  process.stdout.write(await formatObject(summary, { format }));
+  const revertAfter =
+    options.for === undefined
+      ? undefined
+      : { seconds: BigInt(Math.floor(options.for / 1000)), nanos: (options.for % 1000) * 1_000_000 };
+  const wanted = level === 'default' ? '' : level;
+  const changed = await session.change(service.setLogLevel, { service: name, level: wanted, revertAfter });
+  await session.printObject(levelView(name, changed));
+};
+
+function levelView(name: string, level: LogLevel | undefined): View {
+  return { service: name, level: level?.level ?? null, reverts_at: timeView(level?.revertsAt) };
 }
 
 export const capabilities: Action<object> = async (session) => {
