@@ -53,7 +53,8 @@ async function main(): Promise<void> {
     },
   });
   // It parses what callers send, so it gives root away.
-  await runUntilSignal([db, clients, server, runAs(self.runAs)]); // Starts left to right; drains and stops right to left.
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, clients, server, runAs(self.runAs)], { settings: readConfig });
 }
 
 main().catch(exitWithError);

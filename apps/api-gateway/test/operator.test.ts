@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ListenerStatistics } from '@octavia/db';
+import { Events, ListenerStatistics } from '@octavia/db';
 import { insertAmphora } from '@octavia/db/testing';
 import { CreateListenerRequest, Listener, ListenerServiceService } from '@octavia/proto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -142,18 +142,39 @@ describe('events', () => {
     );
 
   it('say what happened and why, for a person and for a program', async () => {
-    const { lb, front } = await createAll(world, alice);
+    const { lb, front, server } = await createAll(world, alice);
     const { events } = await list({ loadBalancerId: lb.id }, alice);
     expect(events[0]).toMatchObject({
       number: 1n,
       kind: 'changed',
-      message: `alice asked for load balancer ${lb.id} (revision 1).`,
+      message: 'alice asked for load balancer web (revision 1).',
       objectId: lb.id,
       payload: { action: 'CREATE', revision: 1 },
       author: 'alice',
       projectId: alice.caller.projectId,
     });
     expect(events[1]).toMatchObject({ number: 2n, objectKind: 'listener', objectId: front.id });
+    await world.db.transaction((tx) =>
+      new Events().append(tx, {
+        loadBalancerId: lb.id,
+        projectId: lb.projectId,
+        author: 'health',
+        requestId: randomUUID(),
+        kind: 'operating_status_changed',
+        objectKind: 'load_balancer',
+        objectId: lb.id,
+        payload: {
+          changes: [
+            { object_kind: 'load_balancer', object_id: lb.id, from: 'ONLINE', to: 'DEGRADED', reason: 'MEMBERS_DOWN' },
+            { object_kind: 'member', object_id: server.id, from: 'OFFLINE', to: 'OFFLINE', reason: null },
+          ],
+        },
+      }),
+    );
+    const newest = await list({ loadBalancerId: lb.id, newestFirst: true, pageSize: 1 }, alice);
+    expect(newest.events[0]?.message).toBe(
+      'The data plane reports: load balancer web went from ONLINE to DEGRADED (MEMBERS_DOWN); member 10.0.0.1 port 8080 is OFFLINE.',
+    );
     expect((await list({ loadBalancerId: lb.id }, tenant())).events).toEqual([]);
   });
 

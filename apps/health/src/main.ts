@@ -24,7 +24,8 @@ async function main(): Promise<void> {
     .add(HeartbeatServiceService, heartbeatHandlers(health))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('health', [config.grpc.tls])));
 
-  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)], { settings: readConfig });
 }
 
 main().catch(exitWithError);

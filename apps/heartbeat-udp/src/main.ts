@@ -38,17 +38,20 @@ async function main(): Promise<void> {
   const shardMap = new ShardMapWatch({ addresses: config.health.addresses, tls, log }, (map) => router.follow(map));
 
   // The socket stops first, then what it brought is sent, then the map is let go.
-  await runUntilSignal([
-    new GrpcServer(config.grpc).add(
-      ProcessServiceService,
-      processHandlers(new ProcessIdentity('heartbeat-udp', [tls])),
-    ),
-    shardMap,
-    drainAtEnd(router),
-    new DropWatch(counts, router, log),
-    socket,
-    runAs(config.process.runAs),
-  ]);
+  await runUntilSignal(
+    [
+      new GrpcServer(config.grpc).add(
+        ProcessServiceService,
+        processHandlers(new ProcessIdentity('heartbeat-udp', [tls])),
+      ),
+      shardMap,
+      drainAtEnd(router),
+      new DropWatch(counts, router, log),
+      socket,
+      runAs(config.process.runAs),
+    ],
+    { settings: readConfig },
+  );
 }
 
 main().catch(exitWithError);

@@ -22,7 +22,8 @@ async function main(): Promise<void> {
   const self = new ProcessIdentity('housekeeping', [config.grpc.tls]);
   const server = new GrpcServer(config.grpc).add(ProcessServiceService, processHandlers(self));
 
-  await runUntilSignal([db, server, ...housekeeping.parts, runAs(config.process.runAs)]);
+  const parts = [db, server, ...housekeeping.parts, runAs(config.process.runAs)];
+  await runUntilSignal(parts, { settings: readConfig });
 }
 
 main().catch(exitWithError);

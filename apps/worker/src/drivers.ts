@@ -1,5 +1,5 @@
-import { type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
-import type { Part, TlsFiles } from '@octavia/service';
+import { DRIVER_NAMES, type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
+import { ATTR, METRIC, meter, type Part, type TlsFiles } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
 
 /** Opens the drivers that the settings name. */
@@ -18,9 +18,29 @@ export function certificatesOf({ grpc, agent }: WorkerConfig): Pick<TlsFiles, 'c
   return [grpc.tls, ...(clientCertFile && serverCaFile ? [{ certFile: clientCertFile, caFile: serverCaFile }] : [])];
 }
 
-/** Closes the drivers at the end of the process. */
+/** Shows the drivers' circuit breakers while the process runs, and closes the drivers at its end. */
 export function driversPart(drivers: Drivers): Part {
-  return { name: 'drivers', start: async () => {}, stop: () => drivers.close() };
+  return { name: 'drivers', start: async () => watchBreakers(drivers), stop: () => drivers.close() };
+}
+
+const BREAKER_STATES = ['closed', 'half-open', 'open'] as const;
+
+/** Endpoints by state of their circuit breaker. Endpoints themselves are too many for a metric. */
+function watchBreakers(drivers: Drivers): void {
+  meter()
+    .createObservableGauge(METRIC.BREAKER_COUNT, {
+      unit: '{endpoint}',
+      description: 'Endpoints by state of their breaker',
+    })
+    .addCallback((result) => {
+      const all = drivers.breakers();
+      for (const kind of Object.keys(DRIVER_NAMES)) {
+        for (const state of BREAKER_STATES) {
+          const count = all.filter((breaker) => breaker.driver === kind && breaker.state === state).length;
+          result.observe(count, { [ATTR.DRIVER_KIND]: kind, [ATTR.BREAKER_STATE]: state });
+        }
+      }
+    });
 }
 
 function computeOf({ drivers, local }: WorkerConfig): DriversConfig['compute'] {

@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server]);
+  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server], { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -47,6 +47,7 @@ export {
   type Config,
   type Contradiction,
   describe,
+  effectiveSettings,
   type OptionDescription,
   type SettingFault,
   SettingsError,

@@ -1,4 +1,4 @@
-import { EVENT_CHANNEL, EventLog, type EventQuery } from '@octavia/db';
+import { EVENT_CHANNEL, EventLog, type EventQuery, type EventRecord, type Tx } from '@octavia/db';
 import type { Caller } from '@octavia/domain';
 import type {
   EventServiceService,
@@ -12,7 +12,7 @@ import { readScope } from '../authorize.ts';
 import { Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { readPageSize } from '../replies.ts';
-import { writeEvent } from '../translate/event.ts';
+import { namedIn, writeEvent } from '../translate/event.ts';
 import { WakeUp } from '../wake-up.ts';
 
 /** A notification may be lost, and comes before an older transaction has ended, which holds events back: look this often, ms. */
@@ -40,7 +40,12 @@ async function list({ db }: Parts, request: ListEventsRequest, caller: Caller): 
   const { after, before, newestFirst } = request;
   const query: EventQuery = { ...who, after, before, isNewestFirst: newestFirst, limit };
   const { events, nextCursor, endCursor } = await log.page(db.reader, query);
-  return { events: events.map(writeEvent), nextCursor, endCursor };
+  return { events: await write(db.reader, events), nextCursor, endCursor };
+}
+
+async function write(tx: Tx, events: readonly EventRecord[]): Promise<Message[]> {
+  const names = await log.names(tx, [...new Set(events.flatMap(namedIn))]);
+  return events.map((event) => writeEvent(event, names));
 }
 
 /** Whose events, and of what: those of amphorae are not for tenants. */
@@ -74,7 +79,7 @@ async function watch(
       wakeUp.reset();
       const query: EventQuery = { ...who, after, before: '', isNewestFirst: false, limit: WATCH_PAGE };
       const { events, nextCursor, endCursor } = await log.page(db.reader, query);
-      for (const event of events) await send(writeEvent(event));
+      for (const event of await write(db.reader, events)) await send(event);
       after = nextCursor || endCursor;
       if (nextCursor === '') await wakeUp.wait(soon-- > 0 ? SOON_MS : POLL_MS);
     }

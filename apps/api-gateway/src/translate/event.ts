@@ -3,14 +3,17 @@ import type { Event as Message } from '@octavia/proto';
 
 type Payload = Readonly<Record<string, unknown>>;
 
-export function writeEvent(event: EventRecord): Message {
+/** Names of objects by their id, for people; an object without one is called by its id. */
+export type Names = ReadonlyMap<string, string>;
+
+export function writeEvent(event: EventRecord, names: Names): Message {
   const payload = isPayload(event.payload) ? event.payload : {};
   return {
     cursor: event.cursor,
     loadBalancerId: event.loadBalancerId ?? '',
     number: event.number ?? 0n,
     happenedAt: event.createdAt,
-    message: sentenceOf(event, payload),
+    message: sentenceOf(event, payload, names),
     kind: event.kind,
     objectKind: event.objectKind,
     objectId: event.objectId,
@@ -23,19 +26,19 @@ export function writeEvent(event: EventRecord): Message {
 }
 
 /** How each kind of event reads. */
-const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload) => string>> = {
-  changed: (event, payload) => {
+const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, names: Names) => string>> = {
+  changed: (event, payload, names) => {
     const done = DONE[text(payload.action)] ?? text(payload.action).toLowerCase();
-    return `${event.author || 'Somebody'} ${done} ${nameOf(event)} (revision ${text(payload.revision)}).`;
+    return `${event.author || 'Somebody'} ${done} ${nameOf(event, names)} (revision ${text(payload.revision)}).`;
   },
-  provisioning_status_changed: (event, payload) => {
-    if (payload.to === 'DELETED') return `${capital(nameOf(event))} is gone.`;
+  provisioning_status_changed: (event, payload, names) => {
+    if (payload.to === 'DELETED') return `${capital(nameOf(event, names))} is gone.`;
     const reason = payload.reason ? `: ${text(payload.message)} [${text(payload.reason)}]` : '.';
-    return `${capital(nameOf(event))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
+    return `${capital(nameOf(event, names))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
   },
-  operating_status_changed: (_, payload) => {
+  operating_status_changed: (_, payload, names) => {
     const changes = Array.isArray(payload.changes) ? payload.changes.filter(isPayload) : [];
-    return `The data plane reports: ${changes.map(operatingChange).join('; ')}.`;
+    return `The data plane reports: ${changes.map((change) => operatingChange(change, names)).join('; ')}.`;
   },
   amphora_silent: (event, payload) =>
     `Amphora ${event.objectId} ${SILENCE[text(payload.cause)]?.(payload) ?? 'does not do its work'}, so it is replaced.`,
@@ -68,18 +71,28 @@ const SILENCE: Readonly<Record<string, (payload: Payload) => string>> = {
 };
 
 /** A kind that this release does not know reads as its name. */
-function sentenceOf(event: EventRecord, payload: Payload): string {
-  return SENTENCES[event.kind]?.(event, payload) ?? `${capital(event.kind.replaceAll('_', ' '))}: ${nameOf(event)}.`;
+function sentenceOf(event: EventRecord, payload: Payload, names: Names): string {
+  return (
+    SENTENCES[event.kind]?.(event, payload, names) ??
+    `${capital(event.kind.replaceAll('_', ' '))}: ${nameOf(event, names)}.`
+  );
 }
 
-function operatingChange(change: Payload): string {
-  const reason = change.reason ? ` (${text(change.reason)})` : '';
-  const name = `${text(change.object_kind).replaceAll('_', ' ')} ${text(change.object_id)}`;
-  return `${name} from ${text(change.from)} to ${text(change.to)}${reason}`;
+function operatingChange({ object_kind, object_id, from, to, reason }: Payload, names: Names): string {
+  const name = nameOf({ objectKind: text(object_kind), objectId: text(object_id) }, names);
+  const change = from === to ? `is ${text(to)}` : `went from ${text(from)} to ${text(to)}`;
+  return `${name} ${change}${reason ? ` (${text(reason)})` : ''}`;
 }
 
-function nameOf({ objectKind, objectId }: EventRecord): string {
-  return `${objectKind.replaceAll('_', ' ')} ${objectId}`;
+function nameOf({ objectKind, objectId }: Pick<EventRecord, 'objectKind' | 'objectId'>, names: Names): string {
+  return `${objectKind.replaceAll('_', ' ')} ${names.get(objectId) ?? objectId}`;
+}
+
+/** Ids of the objects that the sentence of an event names. */
+export function namedIn({ objectId, payload }: EventRecord): string[] {
+  const { changes } = isPayload(payload) ? payload : {};
+  const changed = Array.isArray(changes) ? changes.filter(isPayload).map(({ object_id }) => text(object_id)) : [];
+  return [objectId, ...changed];
 }
 
 function capital(words: string): string {

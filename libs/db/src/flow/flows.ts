@@ -33,6 +33,15 @@ export interface FlowFilter {
   readonly state?: FlowState | null;
 }
 
+/** Flows of one name in one open state. */
+export interface FlowCount {
+  readonly name: string;
+  readonly state: 'QUEUED' | 'RUNNING';
+  readonly count: number;
+  /** Since the oldest of them was asked for. */
+  readonly oldestSeconds: number;
+}
+
 /** How services ask for flows, inside the transactions that record why. Stateless. */
 export class Flows {
   /**
@@ -172,10 +181,12 @@ export class Flows {
     return row ? toFlowRecord(row) : null;
   }
 
-  /** How many flows there are in each open state, for the gauge. */
-  async counts(tx: Tx): Promise<{ readonly name: string; readonly state: string; readonly count: number }[]> {
+  /** How many flows there are in each open state, and how old the oldest of them is, for the gauges. */
+  async counts(tx: Tx): Promise<FlowCount[]> {
     return tx.query(
-      `SELECT name, state, count(*)::integer AS count FROM flow WHERE state IN ('QUEUED', 'RUNNING') GROUP BY name, state`,
+      `SELECT name, state, count(*)::integer AS count,
+         extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS "oldestSeconds"
+       FROM flow WHERE state IN ('QUEUED', 'RUNNING') GROUP BY name, state`,
     );
   }
 }

@@ -109,6 +109,22 @@ export class EventLog {
     };
   }
 
+  /** What people call the objects that are there: by id, a name, or address and port of a member. Others have no entry. */
+  async names(tx: Tx, ids: readonly string[]): Promise<Map<string, string>> {
+    if (ids.length === 0) return new Map();
+    const rows: { id: string; name: string }[] = await tx.query(
+      `SELECT id, name FROM (
+         SELECT id, name FROM load_balancer WHERE id = ANY ($1) UNION ALL SELECT id, name FROM listener WHERE id = ANY ($1)
+         UNION ALL SELECT id, name FROM pool WHERE id = ANY ($1)
+         UNION ALL SELECT id, name FROM health_monitor WHERE id = ANY ($1)
+         UNION ALL SELECT id, coalesce(nullif(name, ''), host(address) || ' port ' || protocol_port) FROM member
+           WHERE id = ANY ($1)) AS named
+       WHERE name <> ''`,
+      [[...ids]],
+    );
+    return new Map(rows.map(({ id, name }) => [id, name]));
+  }
+
   /** The cursor after everything that can be read now. */
   async end(tx: Tx): Promise<string> {
     const [row] = await tx.query('SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin');

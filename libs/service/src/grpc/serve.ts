@@ -29,9 +29,11 @@ const WARNED = new Set([status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, sta
 export class CallEnded extends DomainError {
   readonly kind = 'unavailable';
   readonly reason: string;
+  readonly code: status;
   constructor(reason: 'CALL_CANCELLED' | 'DEADLINE_EXCEEDED') {
     super('The client waits no longer for the answer.');
     this.reason = reason;
+    this.code = reason === 'DEADLINE_EXCEEDED' ? status.DEADLINE_EXCEEDED : status.CANCELLED;
   }
 }
 
@@ -166,7 +168,9 @@ export class CallRunner {
       } catch (thrown) {
         const error = this.#nameError(thrown);
         const sent = toStatus(error);
-        span.setAttribute(ATTR.RPC_STATUS, status[sent.code]);
+        // Who left gets no status of ours; what gRPC tells him, and the metrics count, is this.
+        const code = error instanceof CallEnded ? error.code : sent.code;
+        span.setAttribute(ATTR.RPC_STATUS, status[code]);
         recordFailure(span, error);
         this.#logFailure(error, sent.code, fields(full, startedAt, caller));
         // Made here, where the span is active: an unknown error quotes its trace.

@@ -3,7 +3,9 @@ import { HealthImplementation } from 'grpc-health-check';
 import { type Logger, logger } from '../process/logger.ts';
 import type { Part } from '../process/run.ts';
 import { formatHostPort, type HostPort } from '../settings/fields.ts';
+import { ATTR, METRIC } from '../telemetry/names.ts';
 import { RpcMetrics } from '../telemetry/rpc-metrics.ts';
+import { meter } from '../telemetry/spans.ts';
 import { admission } from './admission.ts';
 import { asMethod, type Definition, type Handlers, splitPath } from './definition.ts';
 import { logGrpc } from './grpc-log.ts';
@@ -139,6 +141,7 @@ export class GrpcServer implements Part {
   async start(): Promise<void> {
     const { bind, tls, tlsReloadMs } = this.#options;
     const files = new CertificateFiles(tls, tlsReloadMs);
+    watchExpiry(files);
     const credentials = experimental.createCertificateProviderServerCredentials(files, files, true);
     reflectionService(this.#services).addToServer(this.#server);
     const port = await new Promise<number>((resolve, reject) => {
@@ -169,6 +172,21 @@ export class GrpcServer implements Part {
     if (await isWithin(drained, ABANDON_MS)) return;
     this.#server.forceShutdown();
   }
+}
+
+/** Shows how long our certificate, and the authority's, are still good for: one of the few things that fail on a date. */
+function watchExpiry(files: CertificateFiles): void {
+  meter()
+    .createObservableGauge(METRIC.CERTIFICATE_REMAINING, {
+      unit: 's',
+      description: 'Time until a certificate runs out',
+    })
+    .addCallback((result) => {
+      const { own, authority } = files.expiry;
+      const remaining = (end: Date): number => (end.getTime() - Date.now()) / 1000;
+      result.observe(remaining(own), { [ATTR.CERTIFICATE_KIND]: 'service' });
+      result.observe(remaining(authority), { [ATTR.CERTIFICATE_KIND]: 'authority' });
+    });
 }
 
 /** Whether the work ends within the time. */

@@ -5,7 +5,9 @@ import { LOG_LEVELS, SERVICES } from '../words.ts';
 
 const load = () => import('../resources/system.ts');
 
-/** `status`, `capability list` and `log level`. */
+const loadBackup = () => import('../resources/backup.ts');
+
+/** `status`, `capability list`, `log level`, `backup` and `restore`. */
 export function addSystemCommands(program: Command): void {
   leaf(program, 'status', 'Show how the controller is: services, certificates, queue, spares, last failures', [
     'status',
@@ -37,4 +39,15 @@ export function addSystemCommands(program: Command): void {
     )
     .option('--for <time>', 'go back after this long, such as 10m; at most a day', duration)
     .action(run(async () => (await load()).logLevel));
+
+  leaf(program, 'backup', 'Write the whole database into a file, also while the services run', [
+    'backup /mnt/octavia.backup',
+  ])
+    .argument('<file>')
+    .action(run(async () => (await loadBackup()).backup));
+  leaf(program, 'restore', 'Replace the database by a backup; the services must be stopped', [
+    'restore /mnt/octavia.backup',
+  ])
+    .argument('<file>')
+    .action(run(async () => (await loadBackup()).restore));
 }
