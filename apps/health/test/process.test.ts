@@ -63,11 +63,14 @@ describe('the process as a whole', () => {
       const statusOf = async (id: string) =>
         (await world.query('SELECT status FROM operating_status WHERE object_id = $1', [id]))[0]?.status;
       await vi.waitFor(async () => expect(await statusOf(loadBalancerId)).toBe('ONLINE'), WITHIN);
-      // A listener appears by a change that settled: only the event tells.
-      const listenerId = await insertListener(world.db.reader, loadBalancerId);
-      await world.query(`SELECT pg_notify('event', $1)`, [loadBalancerId]);
-      await vi.waitFor(async () => expect(await statusOf(listenerId)).toBe('ERROR'), WITHIN);
+      // A listener appears by a change that settled, after the report that names it: only the event tells.
+      const listenerId = randomUUID();
+      const hash = () => health.table.hash(health.table.indexOf(agent.id) ?? -1);
+      const without = hash();
       agent.listeners = { [listenerId]: 'OPEN' };
+      await vi.waitFor(() => expect(hash()).not.toBe(without), WITHIN);
+      await insertListener(world.db.reader, loadBalancerId, 80, listenerId);
+      await world.query(`SELECT pg_notify('event', $1)`, [loadBalancerId]);
       await vi.waitFor(async () => expect(await statusOf(listenerId)).toBe('ONLINE'), WITHIN);
       await vi.waitFor(
         async () =>

@@ -72,7 +72,8 @@ describe('a listener that a report lacks', () => {
   });
 
   it('is OFFLINE while no report has named it: the report may be older than the listener', () => {
-    expect(changes([without], pair, NOW.slice(2))).toEqual(['l OFFLINE', 'lb ONLINE']);
+    // What was never told is OFFLINE already, so that is no change either.
+    expect(changes([without], pair, NOW.slice(2))).toEqual(['lb ONLINE']);
     expect(changes([without], pair, [['l', 'OFFLINE'], ...NOW.slice(2)])).toEqual(['lb ONLINE']);
   });
 });
@@ -85,14 +86,20 @@ describe('objects that are not in the configuration', () => {
       fault: { reason: 'X', message: '' },
     });
     const whole = { ...pair, listeners: [listener('l'), refused] };
-    expect(changes([report('UP')], whole)).toEqual(['r OFFLINE']);
+    expect(changes([report('UP')], whole, [...NOW, ['r', 'ONLINE']])).toEqual(['r OFFLINE']);
+    expect(changes([report('UP')], whole)).toEqual([]);
     expect(listenerMismatch(whole, report('UP'))).toBeNull();
   });
 
   it('are not looked up in what every object inherits', () => {
     const odd = tree({}, { listeners: [listener('constructor')], pools: [pool('toString')] });
     const empty: StatusReport = { listeners: {}, pools: {} };
-    expect(changes([empty], odd, [['lb', 'ONLINE']])).toEqual(['constructor OFFLINE', 'toString OFFLINE']);
+    const now: [string, OperatingStatus][] = [
+      ['lb', 'ONLINE'],
+      ['constructor', 'ONLINE'],
+      ['toString', 'ONLINE'],
+    ];
+    expect(changes([empty], odd, now)).toEqual(['constructor ERROR', 'toString OFFLINE']);
   });
 });
 

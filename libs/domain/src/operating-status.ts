@@ -92,7 +92,7 @@ class Judge {
       const isExpected = listener.adminStateUp && isRendered(listener);
       const isSettled = this.#tree.loadBalancer.provisioningStatus === 'ACTIVE';
       // A report may be older than the listener: one that was never seen is not missing yet. (Octavia calls it ERROR for a moment.)
-      const wasSeen = (this.#current.get(listener.id) ?? 'OFFLINE') !== 'OFFLINE';
+      const wasSeen = this.#statusOf(listener.id) !== 'OFFLINE';
       this.set('listener', listener.id, isExpected && isSettled && wasSeen ? 'ERROR' : 'OFFLINE');
     } else if (verdict !== 'KEEP') {
       this.set('listener', listener.id, verdict);
@@ -132,7 +132,12 @@ class Judge {
     status: OperatingStatus,
     reason: OperatingStatusChange['reason'] = null,
   ): void {
-    if (this.#current.get(objectId) !== status) this.changes.push({ objectKind, objectId, status, reason });
+    if (this.#statusOf(objectId) !== status) this.changes.push({ objectKind, objectId, status, reason });
+  }
+
+  /** What was never reported is OFFLINE. */
+  #statusOf(objectId: string): OperatingStatus {
+    return this.#current.get(objectId) ?? 'OFFLINE';
   }
 
   #member(member: Member, words: readonly (string | undefined)[]): Verdict {

@@ -11,7 +11,7 @@ const MARK = '@@@ end of block';
 
 interface Block {
   readonly commands: string;
-  /** Lines that the commands print, in any order; `…` stands for anything. */
+  /** Lines that the commands print, in any order; `…` stands for anything, also for other lines. */
   readonly shows: readonly string[];
 }
 
@@ -21,7 +21,7 @@ function blocksOf(section: string): Block[] {
   const fences = /^```sh\n([\s\S]*?)^```\n(?:```text\n([\s\S]*?)^```\n)?/gm;
   return [...text.matchAll(fences)].map(([, commands = '', shows = '']) => ({
     commands,
-    shows: shows.split('\n').filter((line) => line !== ''),
+    shows: shows.split('\n').filter((line) => line !== '' && line !== '…'),
   }));
 }
 
@@ -29,10 +29,9 @@ function blocksOf(section: string): Block[] {
 function missingLines(promised: readonly string[], output: string): string[] {
   const lines = output.split('\n').map((line) => line.trim());
   return promised.filter((line) => {
-    const [begin = '', end = ''] = line.split('…');
-    const at = lines.findIndex((one) =>
-      line.includes('…') ? one.startsWith(begin) && one.endsWith(end) : one === line,
-    );
+    const parts = line.split('…').map((part) => part.replace(/[^\w\s]/g, '\\$&'));
+    const pattern = new RegExp(`^${parts.join('.*')}$`);
+    const at = lines.findIndex((candidate) => pattern.test(candidate));
     if (at >= 0) lines.splice(at, 1);
     return at < 0;
   });

@@ -111,7 +111,7 @@ describe('the connection', () => {
     const { code, err } = await world.run(`loadbalancer list --config ${config}`);
     expect(code).toBe(4);
     expect(err).toMatch(
-      /^error: Cannot connect to the controller at 127\.0\.0\.1:1: .*ECONNREFUSED.*\[CANNOT_CONNECT\]/,
+      /^error: Cannot connect to the controller at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1 \[CANNOT_CONNECT\]/,
     );
     expect(err).toContain('Is the controller running? Start it with: npm start');
   });

@@ -13,8 +13,7 @@ export async function insertLoadBalancer(tx: Tx, { status = 'ACTIVE' } = {}): Pr
   return id;
 }
 
-export async function insertListener(tx: Tx, loadBalancerId: string, port = 80): Promise<string> {
-  const id = uuidv7();
+export async function insertListener(tx: Tx, loadBalancerId: string, port = 80, id = uuidv7()): Promise<string> {
   await tx.query(
     `INSERT INTO listener (id, project_id, author, request_id, name, admin_state_up, provisioning_status, revision,
        applied_revision, load_balancer_id, protocol, protocol_port, timeout_client_data, timeout_member_connect,

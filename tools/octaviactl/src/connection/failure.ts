@@ -76,7 +76,8 @@ function hintOf(code: status, requestId: string): string | undefined {
 
 function cannotConnect(error: ServiceError, { address }: FailureContext): CliError {
   const cause = error.details
-    .replace(/^No connection established\. Last error: /, '')
+    .replace(/^No connection established\. Last error: (Error: )?/, '')
+    .replace(/\.? *Resolution note:.*$/s, '')
     .replace(/ *\(?\d{4}-\d\d-\d\dT.*$/, '');
   const distrust = /certificate|self.signed|tls|ssl|altname|alert/i.test(cause);
   return new CliError(`Cannot connect to the controller at ${address ?? 'an unknown address'}: ${cause}`, {
