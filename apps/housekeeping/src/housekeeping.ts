@@ -20,11 +20,12 @@ import {
   sweepOrphans,
   updateLoadBalancer,
 } from '@octavia/flows';
-import { ATTR, type Logger, Loop, METRIC, meter, type Part } from '@octavia/service';
+import { ATTR, type Logger, Loop, type Part } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import { CertificateRotation } from './certificate-rotation.ts';
 import type { HousekeepingConfig } from './config.ts';
 import { type Duty, DutyRound } from './duty-round.ts';
+import { HousekeepingMetrics } from './metrics.ts';
 import { ClassSparePool } from './spare-pool.ts';
 
 export interface HousekeepingOptions {
@@ -53,9 +54,7 @@ export class Housekeeping {
   readonly #certificates: CertificateRotation;
   readonly #round: DutyRound;
   readonly #loop: Loop;
-  readonly #purged = meter().createCounter(METRIC.HOUSEKEEPING_PURGED, { unit: '{row}' });
-  readonly #resettled = meter().createCounter(METRIC.HOUSEKEEPING_RESETTLED, { unit: '{load_balancer}' });
-  #ready = 0;
+  readonly #metrics = new HousekeepingMetrics();
   #isHurried = false;
   #unlisten = (): void => {};
 
@@ -77,9 +76,6 @@ export class Housekeeping {
     });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
     this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
-    meter()
-      .createObservableGauge(METRIC.SPARE_COUNT, { unit: '{amphora}' })
-      .addCallback((result) => result.observe(this.#ready));
   }
 
   /** What runs, in the order of starting. */
@@ -122,7 +118,6 @@ export class Housekeeping {
     const { db, log } = this.#options;
     const { created, removed } = await db.transaction((tx) => this.#pool.balance(tx, this.#duties, taken));
     if (created.length > 0 || removed.length > 0) log.info({ created, removed }, 'spare pool was brought to its size');
-    this.#ready = (await this.#pool.getReadySpareAmphoraCount(db.reader)).ready;
   }
 
   async #delete(): Promise<void> {
@@ -146,7 +141,7 @@ export class Housekeeping {
         return found;
       });
       if (!stranded) continue;
-      this.#resettled.add(1);
+      this.#metrics.resettled.add(1);
       log.error(
         { [ATTR.LOAD_BALANCER_ID]: id, status: stranded.provisioningStatus },
         'load balancer was pending without a flow',
@@ -178,7 +173,7 @@ export class Housekeeping {
     for (const table of tables) {
       for (let batch = 0; batch < PURGE_BATCHES; batch++) {
         const count = await db.transaction((tx) => this.#purges.purge(tx, table, config.retention, PURGE_BATCH));
-        if (count > 0) this.#purged.add(count, { [ATTR.TABLE]: table });
+        if (count > 0) this.#metrics.purged.add(count, { [ATTR.TABLE]: table });
         if (count < PURGE_BATCH) break;
       }
     }
@@ -189,6 +184,10 @@ export class Housekeeping {
     return {
       name: 'notifications of amphorae',
       start: async () => {
+        this.#metrics.watch(() => db.reader, {
+          wanted: this.#pool.getSpareAmphoraSize(),
+          ready: async (tx) => (await this.#pool.getReadySpareAmphoraCount(tx)).ready,
+        });
         this.#unlisten = await db.notifications.listen(AMPHORA_CHANNEL, () => this.hurry());
       },
       stop: async () => this.#unlisten(),

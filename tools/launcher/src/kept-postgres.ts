@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PostgresOptions, type PostgresServer, startPostgres } from '@octavia/postgres';
+import { readIfThere } from './home.ts';
 
 /** How often we look whether the server still runs: it may be adopted, and is then no child whose end we would hear of. */
 const LOOK_EVERY_MS = 250;
@@ -43,7 +45,7 @@ export class KeptPostgres {
       if (this.#server.isAlive()) continue;
       this.#say('PostgreSQL ended; starting it again');
       try {
-        this.#server = await startPostgres(this.#options);
+        this.#server = await this.#startAgain();
         retryMs = RETRY_MS;
         this.#say('PostgreSQL runs again');
       } catch (error) {
@@ -52,6 +54,17 @@ export class KeptPostgres {
         retryMs = Math.min(2 * retryMs, RETRY_LIMIT_MS);
       }
     }
+  }
+
+  /** Never makes a new data folder: with the old one gone, everything is, and an empty database would hide that. */
+  async #startAgain(): Promise<PostgresServer> {
+    const { dataFolder } = this.#options;
+    if ((await readIfThere(join(dataFolder, 'PG_VERSION'))) === null) {
+      throw new Error(
+        `The data of PostgreSQL is gone from ${dataFolder}. Put it back, or stop the controller (npm stop).`,
+      );
+    }
+    return startPostgres(this.#options);
   }
 
   /** False: we are asked to stop. */

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { backUpController, restoreController } from './backup.ts';
 import { homePath, openHome } from './home.ts';
 import { MachineNotReady } from './machine.ts';
+import { prepare } from './prepare.ts';
 import { startController } from './start.ts';
 import { stopController } from './stop.ts';
 
@@ -90,6 +91,12 @@ program
   .description('stop everything of this data folder, amphorae too')
   .action(async () => {
     await stopController(say);
+  });
+program
+  .command('prepare')
+  .description('make certificates and keys in the data folder, and bring the database of DATABASE_URL_FILE up to date')
+  .action(async () => {
+    await prepare(process.env, say);
   });
 program
   .command('backup')

@@ -98,7 +98,8 @@ async function planServices(
   return { home, installation, secrets, databaseUrlFile, ...(await issueCertificates(home)), env: process.env };
 }
 
-async function issueCertificates(
+/** Makes the authorities and certificates that are missing, and replaces those that run out soon. */
+export async function issueCertificates(
   home: Home,
 ): Promise<Pick<Plan, 'servicesCa' | 'amphoraeCa' | 'certificates' | 'agentClient'>> {
   const servicesCa = await openAuthority(home.pki, 'services-ca');

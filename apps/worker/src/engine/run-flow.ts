@@ -4,12 +4,12 @@ import {
   type Database,
   type FlowQueue,
   Flows,
-  isConnectionLost,
+  isDatabaseTrouble,
   type Lease,
   LeaseLost,
 } from '@octavia/db';
 import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
-import { ATTR, contextFrom, type Logger, withSpan } from '@octavia/service';
+import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
 import { type Span, trace } from '@opentelemetry/api';
 import { retryDelayMs } from './backoff.ts';
 import { type AnyFlow, type AnyState, type EngineContext, type Step, type StepContext, Superseded } from './flow.ts';
@@ -101,18 +101,27 @@ export class FlowRun<Parts> {
   async run(): Promise<void> {
     const { flow } = this.#claimed;
     const attributes = { ...flowAttributes(flow), [ATTR.FLOW_EPOCH]: this.lease.epoch };
+    this.#showWait(attributes);
     try {
       await withSpan(`flow ${flow.name}`, { attributes, parent: flow.traceContext }, (span) => this.#runInSpan(span));
     } catch (error) {
       if (error instanceof LeaseLost || error instanceof LeaseGone)
         this.#log.warn('lease lost, flow left to its successor');
       else if (error instanceof WorkerStops || error instanceof StepIgnoresSignal) await this.#release();
-      else if (isConnectionLost(error)) await this.#release();
+      else if (isDatabaseTrouble(error)) await this.#release();
       // A bug of ours. Its lease runs out, which keeps the next try from following at once.
       else this.#log.error({ err: error }, 'the flow engine failed');
     } finally {
       this.#run.leases.drop(this.lease);
     }
+  }
+
+  /** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
+  #showWait(attributes: Record<string, string | number>): void {
+    const { flow, waitedMs } = this.#claimed;
+    const now = Date.now();
+    const options = { attributes, startTime: now - Math.max(0, waitedMs) };
+    tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
   }
 
   async #runInSpan(span: Span): Promise<void> {
@@ -245,7 +254,7 @@ export class FlowRun<Parts> {
       throw error;
     }
     if (error instanceof Superseded) return { reason: SUPERSEDED, message: error.message };
-    const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isConnectionLost(error);
+    const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isDatabaseTrouble(error);
     const fault = faultOf(error);
     if (!isUnavailable) {
       this.#log.warn(
@@ -381,7 +390,7 @@ export class FlowRun<Parts> {
       try {
         return await write();
       } catch (error) {
-        if (!isConnectionLost(error)) throw error;
+        if (!isDatabaseTrouble(error)) throw error;
         if (!this.#run.leases.isHeld(this.lease)) throw new LeaseGone();
         await sleep(DATABASE_RETRY_MS);
       }
