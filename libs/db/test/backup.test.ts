@@ -140,6 +140,28 @@ describe('after a restore', () => {
     ]);
   });
 
+  it('spares are forgotten, and so swept: they may serve a load balancer since', async () => {
+    const id = await fill();
+    const booting = await insertAmphora(db.reader, { status: 'BOOTING' });
+    await insertAmphora(db.reader, { status: 'READY' });
+    await insertAmphora(db.reader, { status: 'BOOTING', loadBalancerId: id });
+    const build = { ...flow('amphora.create', null), turnKey: booting, amphoraId: booting };
+    await db.transaction((tx) => new Flows().start(tx, build));
+    const known = [{ name: 'amphora.create', version: 1 }];
+    await new FlowQueue().claim(db.reader, { worker: 'w', leaseMs: 60_000, known, onlyUrgent: false });
+    await backUp(test.url, file);
+    await restore(test.url, file, options);
+    const left = await db.reader.query('SELECT status, load_balancer_id FROM amphora ORDER BY status');
+    expect(left).toEqual([
+      { status: 'ALLOCATED', load_balancer_id: id },
+      { status: 'BOOTING', load_balancer_id: id },
+    ]);
+    expect(await db.reader.query(`SELECT state FROM flow WHERE name = 'amphora.create'`)).toEqual([
+      { state: 'CANCELLED' },
+    ]);
+    expect(await db.reader.query('SELECT 1 FROM turn WHERE holder IS NOT NULL')).toEqual([]);
+  });
+
   it('open flows go on with an epoch that nobody has seen, also when the same backup is restored again', async () => {
     const id = await fill();
     const queue = new FlowQueue();

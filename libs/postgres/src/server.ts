@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -152,11 +152,44 @@ async function removeParts(dataFolder: string): Promise<void> {
 async function runningServer(dataFolder: string): Promise<{ readonly pid: number; readonly port: number } | null> {
   const lines = (await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
   const pid = Number(lines[0]);
-  if (!Number.isInteger(pid) || pid <= 1 || !isAlive(pid)) return null;
+  if (!Number.isInteger(pid) || pid <= 1) return null;
+  if (await isZombie(pid)) await forgetServer(dataFolder);
+  if (!isAlive(pid)) return null;
   // A pid that the system gave to something else meanwhile is no server: PostgreSQL itself removes the stale file.
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   // Fourth line: its port. Source: PostgreSQL's miscadmin.h.
   return command.includes('postgres') ? { pid, port: Number(lines[3]) } : null;
+}
+
+/** Dead, but nobody has asked for its end yet; where process 1 never asks, it stays so for ever. */
+async function isZombie(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z');
+}
+
+/**
+ * PostgreSQL takes a zombie for a running server. Its lock file may go when the last of its processes has ended, which takes them
+ * a moment: all work in the data folder.
+ */
+async function forgetServer(dataFolder: string): Promise<void> {
+  const folder = await realpath(dataFolder);
+  const giveUpAt = performance.now() + STOP_LIMIT_MS;
+  while (await isWorkedIn(folder)) {
+    if (performance.now() > giveUpAt) {
+      throw new Error(
+        `PostgreSQL was killed, and processes of it still work in ${folder}. End them (lsof shows them).`,
+      );
+    }
+    await sleep(20);
+  }
+  await rm(join(dataFolder, 'postmaster.pid'), { force: true });
+}
+
+async function isWorkedIn(folder: string): Promise<boolean> {
+  for (const name of await readdir('/proc')) {
+    if (/^\d+$/.test(name) && (await readlink(`/proc/${name}/cwd`).catch(() => '')) === folder) return true;
+  }
+  return false;
 }
 
 async function waitUntilReady(url: string, lives: () => boolean, logFile: string): Promise<void> {

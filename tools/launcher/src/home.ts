@@ -58,7 +58,11 @@ export async function openHome(path: string): Promise<Home> {
   try {
     // Root's server runs PostgreSQL as another user, which must be able to enter but not to read.
     const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
-    await mkdir(path, { recursive: true });
+    await mkdir(path, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      // Node says so on a read-only disk, too; a plain mkdir says what it is.
+      if (error.code === 'ENOENT') return mkdir(path);
+      throw error;
+    });
     await chmod(path, mode);
     for (const folder of [home.postgres, home.amphorae]) await mkdir(folder, { recursive: true, mode });
     for (const folder of [home.logs, home.pki, home.secrets]) await mkdir(folder, { recursive: true, mode: 0o711 });

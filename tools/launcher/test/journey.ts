@@ -32,16 +32,21 @@ export function plainUser(): User {
 
 /** One installation in a folder of its own, used as its user would. */
 export class Journey {
-  readonly home: string;
+  readonly #made: string;
   readonly #user: User | null;
   readonly #webs: Server[] = [];
 
   constructor(user: User | null) {
     this.#user = user;
-    this.home = mkdtempSync(join(tmpdir(), 'octavia-journey-'));
-    if (user) chownSync(this.home, user.uid, user.gid);
+    this.#made = mkdtempSync(join(tmpdir(), 'octavia-journey-'));
+    if (user) chownSync(this.#made, user.uid, user.gid);
     // Root's PostgreSQL runs as another user, which must be able to enter.
-    else chmodSync(this.home, 0o711);
+    else chmodSync(this.#made, 0o711);
+  }
+
+  /** The data folder. */
+  get home(): string {
+    return this.#made;
   }
 
   npm(...args: string[]): Promise<Outcome> {

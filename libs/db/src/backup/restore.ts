@@ -173,6 +173,7 @@ async function takeUp(tx: Tx, { sweep, push }: RestoreOptions): Promise<void> {
       WHERE state IN ('QUEUED', 'RUNNING')`,
     [EPOCH_START_S],
   );
+  await forgetSpares(tx);
   await tx.query('UPDATE duty SET owner = NULL, lease_expires_at = NULL, next_at = clock_timestamp()');
   await tx.query('UPDATE shard_owner SET owner = NULL, lease_expires_at = NULL');
   const flows = new Flows();
@@ -182,6 +183,25 @@ async function takeUp(tx: Tx, { sweep, push }: RestoreOptions): Promise<void> {
       WHERE deleted_at IS NULL AND provisioning_status NOT IN ('PENDING_DELETE', 'DELETED') ORDER BY id`,
   );
   for (const loadBalancer of living) await flows.ensurePush(tx, push(loadBalancer));
+}
+
+/**
+ * What was a spare may serve a load balancer since, and would be given to another. Without its row it is an orphan, and is isolated
+ * before anything else happens; new ones are built.
+ */
+async function forgetSpares(tx: Tx): Promise<void> {
+  const [flows]: [{ id: string }[], number] = await tx.query(
+    `UPDATE flow SET state = 'CANCELLED', finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL
+      WHERE name = 'amphora.create' AND state IN ('QUEUED', 'RUNNING') RETURNING id`,
+  );
+  const ids = flows.map(({ id }) => id);
+  await tx.query('UPDATE turn SET holder = NULL, half_done = NULL WHERE holder = ANY ($1) OR half_done = ANY ($1)', [
+    ids,
+  ]);
+  const [spares]: [{ id: string }[], number] = await tx.query(
+    `DELETE FROM amphora WHERE load_balancer_id IS NULL AND status IN ('BOOTING', 'READY') RETURNING id`,
+  );
+  await tx.query('DELETE FROM external_resource WHERE amphora_id = ANY ($1)', [spares.map(({ id }) => id)]);
 }
 
 async function replace(tx: Tx, target: string): Promise<void> {

@@ -10,7 +10,7 @@ export interface ExpiringCertificate {
 
 /** Found in one round, at most. Source: `cert_rotate_threads` of Octavia, 10. */
 const BATCH = 10;
-/** After a try, successful or not, an amphora is left alone for so long. */
+/** After a try that failed an amphora is left alone for so long. */
 const REST = `interval '5 minutes'`;
 
 /** Certificates of agents by when they end. */
@@ -26,7 +26,7 @@ export class ExpiringCertificates {
           AND NOT EXISTS (
             SELECT 1 FROM flow AS f WHERE f.amphora_id = a.id
                AND f.name IN ('amphora.rotate_certificate', 'amphora.failover', 'amphora.delete')
-               AND (f.finished_at IS NULL OR f.finished_at > clock_timestamp() - ${REST}))
+               AND (f.finished_at IS NULL OR f.state <> 'SUCCEEDED' AND f.finished_at > clock_timestamp() - ${REST}))
         ORDER BY a.cert_expires_at, a.id LIMIT ${BATCH}`,
       [bufferMs],
     );
