@@ -3,6 +3,8 @@ import {
   Amphorae,
   type Database,
   Duties,
+  ExpiringCertificates,
+  FailoverCandidates,
   Flows,
   Leftovers,
   Purges,
@@ -15,10 +17,12 @@ import {
   deleteAmphora,
   deleteLoadBalancer,
   type Requester,
+  sweepOrphans,
   updateLoadBalancer,
 } from '@octavia/flows';
 import { ATTR, type Logger, Loop, type Part } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
+import { CertificateRotation } from './certificate-rotation.ts';
 import type { HousekeepingConfig } from './config.ts';
 import { type Duty, DutyRound } from './duty-round.ts';
 import { HousekeepingMetrics } from './metrics.ts';
@@ -47,6 +51,7 @@ export class Housekeeping {
   readonly #leftovers = new Leftovers();
   readonly #purges = new Purges();
   readonly #pool: ClassSparePool;
+  readonly #certificates: CertificateRotation;
   readonly #round: DutyRound;
   readonly #loop: Loop;
   readonly #metrics = new HousekeepingMetrics();
@@ -60,6 +65,15 @@ export class Housekeeping {
       { ...config.spares, flowDeadlineMs: config.flowDeadlineMs },
       { amphorae: new Amphorae(), spares: new Spares(), flows: this.#flows },
     );
+    this.#certificates = new CertificateRotation({
+      db,
+      log,
+      bufferMs: config.certificates.bufferMs,
+      flowDeadlineMs: config.flowDeadlineMs,
+      certificates: new ExpiringCertificates(),
+      candidates: new FailoverCandidates(),
+      flows: this.#flows,
+    });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
     this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
   }
@@ -80,13 +94,15 @@ export class Housekeeping {
   }
 
   get duties(): Duty[] {
-    const { intervalMs, cleanupIntervalMs } = this.#options.config;
+    const { intervalMs, cleanupIntervalMs, certificates, orphans } = this.#options.config;
     // A little less than the interval, so that a round never comes just too early.
     const everyRound = Math.floor(intervalMs * 0.9);
     return [
       { name: 'spare_pool', everyMs: everyRound, work: (taken) => this.#balance(taken) },
       { name: 'deletions', everyMs: everyRound, work: () => this.#delete() },
       { name: 'stranded_load_balancers', everyMs: everyRound, work: () => this.#resettle() },
+      { name: 'certificates', everyMs: certificates.intervalMs, work: () => this.#certificates.rotate() },
+      { name: 'orphans', everyMs: orphans.intervalMs, work: () => this.#sweep() },
       { name: 'purge', everyMs: Math.floor(cleanupIntervalMs * 0.9), work: () => this.#purge(this.#purges.aged) },
       { name: 'purge_leftovers', everyMs: LEFTOVERS_MS, work: () => this.#purge(this.#purges.leftovers) },
     ];
@@ -140,6 +156,16 @@ export class Housekeeping {
     else if (provisioningStatus === 'PENDING_DELETE')
       await this.#flows.start(tx, deleteLoadBalancer(id, asking, options));
     else await this.#flows.ensurePush(tx, updateLoadBalancer(id, asking, options));
+  }
+
+  async #sweep(): Promise<void> {
+    const { db, config } = this.#options;
+    const options = { deadlineMs: config.flowDeadlineMs, graceMs: config.orphans.graceMs };
+    await db.transaction(async (tx) => {
+      const sweep = sweepOrphans(requester('octavia'), options);
+      // One that waits or runs finds the same.
+      if ((await this.#flows.open(tx, sweep.turnKey)).length === 0) await this.#flows.start(tx, sweep);
+    });
   }
 
   async #purge(tables: readonly string[]): Promise<void> {

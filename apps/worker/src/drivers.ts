@@ -1,5 +1,5 @@
 import { DRIVER_NAMES, type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
-import { ATTR, METRIC, meter, type Part } from '@octavia/service';
+import { ATTR, METRIC, meter, type Part, type TlsFiles } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
 
 /** Opens the drivers that the settings name. */
@@ -8,8 +8,14 @@ export function driversOf(config: WorkerConfig): Drivers {
     compute: computeOf(config),
     network: networkOf(config),
     amphora: amphoraOf(config),
-    certificates: certificatesOf(config),
+    certificates: issuerOf(config),
   });
+}
+
+/** What the worker proves itself by: to our services, and to agents where it talks to any. */
+export function certificatesOf({ grpc, agent }: WorkerConfig): Pick<TlsFiles, 'certFile' | 'caFile'>[] {
+  const { clientCertFile, serverCaFile } = agent;
+  return [grpc.tls, ...(clientCertFile && serverCaFile ? [{ certFile: clientCertFile, caFile: serverCaFile }] : [])];
 }
 
 /** Shows the drivers' circuit breakers while the process runs, and closes the drivers at its end. */
@@ -65,7 +71,7 @@ function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }
 
-function certificatesOf({ drivers, certificates }: WorkerConfig): DriversConfig['certificates'] {
+function issuerOf({ drivers, certificates }: WorkerConfig): DriversConfig['certificates'] {
   if (drivers.certificates === 'noop') return { driver: 'noop' };
   const { caCertificateFile = '', caKeyFile = '', clientCaFile, validityMs } = certificates;
   return {

@@ -12,7 +12,7 @@ import { logGrpc } from './grpc-log.ts';
 import { bodyOf } from './handlers.ts';
 import { HealthService } from './health.ts';
 import { reflectionService } from './reflection.ts';
-import { CallRunner } from './serve.ts';
+import { CallRunner, Undecodable } from './serve.ts';
 import { CertificateFiles, type TlsFiles } from './tls-files.ts';
 
 export interface GrpcServerOptions {
@@ -108,8 +108,18 @@ export class GrpcServer implements Part {
     return this;
   }
 
-  /** A reply that cannot be encoded is a bug of ours: its text stays here. */
+  /**
+   * A request that cannot be decoded is the caller's fault, and told as such when its call is run. A reply that cannot be encoded
+   * is a bug of ours: its text stays here.
+   */
   #guarded(method: ReturnType<typeof asMethod>): ReturnType<typeof asMethod> {
+    const requestDeserialize = (bytes: Buffer): unknown => {
+      try {
+        return method.requestDeserialize(bytes);
+      } catch (error) {
+        return new Undecodable(error);
+      }
+    };
     const responseSerialize = (reply: unknown): Buffer => {
       try {
         return method.responseSerialize(reply);
@@ -118,7 +128,7 @@ export class GrpcServer implements Part {
         throw new Error('see the log of the service');
       }
     };
-    return { ...method, responseSerialize };
+    return { ...method, requestDeserialize, responseSerialize };
   }
 
   /** Where the server listens, once it has started. */
