@@ -32,7 +32,7 @@ try {
   const stale = differences(filesBelow(generated), filesBelow(join(folder, generated)));
   if (!readFileSync(fresh).equals(readFileSync(descriptor))) stale.push(descriptor);
   if (stale.length > 0) {
-    process.stderr.write(`Not what proto/ gives: ${stale.join(', ')}. Run: npx nx run proto:generate\n`);
+    process.stderr.write(`Not what proto/ gives: ${stale.join(', ')}. Run: npm run generate\n`);
     process.exitCode = 1;
   }
 } finally {

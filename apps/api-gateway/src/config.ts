@@ -56,7 +56,7 @@ export const readConfig = settings(
       sparesWanted: integer('SPARE_AMPHORA_POOL_SIZE', {
         default: 0,
         min: 0,
-        max: 1_000,
+        max: 10_000,
         doc: 'Spare amphorae that housekeeping keeps; shown in the state of the system.',
       }),
       heartbeatTimeoutMs: duration('HEARTBEAT_TIMEOUT', {
@@ -66,9 +66,9 @@ export const readConfig = settings(
         doc: 'Silence after which health replaces an amphora; from then on the state of the system counts it as silent.',
       }),
       flowDeadlineMs: duration('FLOW_DEADLINE', {
-        default: `${DEFAULT_DEADLINE_MS}ms`,
+        default: `${DEFAULT_DEADLINE_MS / 1000}s`,
         min: '1s',
-        max: '1d',
+        max: '2h',
         doc: 'After this long a flow gives up and its object ends in ERROR. More for compute services that boot machines.',
       }),
       topology: oneOf('LOADBALANCER_TOPOLOGY', ['SINGLE', 'ACTIVE_STANDBY'], {

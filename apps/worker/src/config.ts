@@ -83,7 +83,7 @@ const shape = {
     heartbeatIntervalMs: duration('HEARTBEAT_INTERVAL', {
       default: '10s',
       min: '100ms',
-      max: '1h',
+      max: '10m',
       doc: 'Time between two heartbeats of an amphora.',
     }),
     controllers: hostPorts('CONTROLLER_IP_PORT_LIST', { min: 1, doc: 'Where amphorae send their heartbeats.' }),

@@ -22,7 +22,9 @@ interface Check {
 const CHECKS: readonly Check[] = [
   { name: 'build', command: 'npm run --silent build' },
   { name: 'lint', command: 'npm run --silent lint' },
-  { name: 'contract', command: 'nx run-many -t lint breaking freshness -p @octavia/proto --output-style=stream' },
+  { name: 'contract', command: 'nx run-many -t lint breaking -p @octavia/proto --output-style=stream' },
+  { name: 'generated files', command: 'nx run-many -t freshness --output-style=stream' },
+  { name: 'prometheus, for its tests', command: 'node tools/deploy/src/fetch-prometheus.ts' },
   { name: 'types of tests', command: 'nx run-many -t typecheck --parallel=2 --output-style=stream' },
 ];
 
