@@ -4,7 +4,7 @@ import { askHaproxy, NO_TRAFFIC, sum, type Traffic, workerOf } from './haproxy-s
 import { Journey } from './journey.ts';
 
 /** The numbers that an operator reads are HAProxy's own: to the byte, over reloads and over the loss of an amphora. */
-describe('the statistics of a load balancer', () => {
+describe('the statistics of a load balancer', { timeout: 120_000 }, () => {
   const journey = new Journey(null);
   /** What HAProxy counted before it was reloaded or replaced. */
   let before = NO_TRAFFIC;
