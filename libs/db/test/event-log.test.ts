@@ -109,6 +109,16 @@ describe('the log of events', () => {
     expect(await kinds()).toEqual(['kept']);
   });
 
+  it('tells the same to one whose cursor is of the time before a restore, on this server or another', async () => {
+    await insert(db.reader, 'kept');
+    const old = (await page()).endCursor;
+    await db.reader.query('DELETE FROM event_horizon');
+    await db.reader.query('INSERT INTO event_horizon (id) VALUES (0)');
+    await expect(page({ after: old })).rejects.toThrow(CursorTooOld);
+    const ofBusierServer = Buffer.from(`${2n ** 60n}.1`).toString('base64url');
+    await expect(page({ after: ofBusierServer })).rejects.toThrow(CursorTooOld);
+  });
+
   it('refuses a cursor that is none of ours', async () => {
     for (const after of ['x', 'x'.repeat(1000), Buffer.from('1.2.3').toString('base64url')]) {
       await expect(page({ after })).rejects.toMatchObject({ kind: 'invalid', reason: 'INVALID_CURSOR' });

@@ -96,6 +96,25 @@ describe('a local instance', () => {
     expect(stopped.fault).toContain('the stand-in was told to die');
   });
 
+  it('is never taken for ended while it claims the instance, however slow the machine', async () => {
+    const { driver, root } = await open();
+    const seen = new Set<string>();
+    // The moment between the two halves of the claim, made long.
+    await writeFile(join(root, 'ln'), '#!/bin/sh\nsleep 0.3\nexec /bin/ln "$@"\n', { mode: 0o755 });
+    const { PATH } = process.env;
+    process.env.PATH = `${root}:${PATH}`;
+    onTestFinished(() => {
+      process.env.PATH = PATH;
+    });
+    const computeId = await driver.build({ amphoraId: randomUUID() });
+    await until('it runs', async () => {
+      const { status } = await driver.get({ computeId });
+      seen.add(status);
+      return status === 'ACTIVE' ? true : null;
+    });
+    expect([...seen]).toEqual(['BUILDING', 'ACTIVE']);
+  });
+
   it('cannot be built without an agent, and says which file is missing', async () => {
     const { driver } = await open({ agentBundlePath: '/nowhere/agent.mjs' });
     await expect(driver.build({ amphoraId: randomUUID() })).rejects.toThrow('/nowhere/agent.mjs');

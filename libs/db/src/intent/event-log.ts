@@ -43,7 +43,7 @@ export interface EventPage {
   readonly endCursor: string;
 }
 
-/** Events after the cursor were purged, so the reader has missed some. */
+/** Events after the cursor were purged, or the database was restored from a backup: the reader may have missed some. */
 export class CursorTooOld extends DomainError {
   readonly kind = 'range';
   readonly reason = 'CURSOR_TOO_OLD';
@@ -74,7 +74,8 @@ export class EventLog {
     // One statement, so that its rows, the line and the horizon are of one snapshot.
     const rows: Row[] = await tx.query(
       `WITH line AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin)
-       SELECT line.xmin, ($1::xid8, $2::bigint) < (horizon.xact, horizon.id) AS is_too_old, e.*
+       SELECT line.xmin, e.*,
+         ($1::xid8, $2::bigint) < (horizon.xact, horizon.id) OR $1::xid8 >= line.xmin AS is_unknown
        FROM line CROSS JOIN event_horizon horizon LEFT JOIN LATERAL (
          SELECT xact, id, load_balancer_id, number, project_id, author, request_id, kind, object_kind, object_id, payload,
            traceparent, created_at
@@ -97,7 +98,7 @@ export class EventLog {
       ],
     );
     const [first] = rows;
-    if (!first || (query.after !== '' && first.is_too_old)) throw new CursorTooOld();
+    if (!first || (query.after !== '' && first.is_unknown)) throw new CursorTooOld();
     const found = rows.filter(isEvent).map(toRecord);
     const events = found.slice(0, query.limit);
     const hasMore = found.length > query.limit;
@@ -134,7 +135,8 @@ export class EventLog {
 
 interface Row {
   readonly xmin: string;
-  readonly is_too_old: boolean;
+  /** Purged since, or of another server: what was restored began to count anew. */
+  readonly is_unknown: boolean;
   readonly xact: string | null;
 }
 

@@ -8,8 +8,9 @@ export class EventHorizon1795176000000 implements MigrationInterface {
     await db.query(`
       CREATE TABLE event_horizon (
         only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-        -- Place of the newest event that was purged, in the order of index event_cursor.
-        xact xid8 NOT NULL,
+        -- Place of the newest event that was purged, in the order of index event_cursor. A restore, which makes all rows anew, is a
+        -- horizon too: cursors of the time before it mean nothing any more.
+        xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
         id bigint NOT NULL
       );
       INSERT INTO event_horizon (xact, id) VALUES ('0', 0);

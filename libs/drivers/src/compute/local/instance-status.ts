@@ -30,7 +30,7 @@ async function statusOf(paths: InstancePaths): Promise<Pick<Instance, 'status' |
   if (!claim) return { status: 'BUILDING', fault: null };
   const found = claim.identity ? readProcess(claim.identity.pid) : null;
   if (!found || found.startTime !== claim.identity?.startTime) {
-    return { status: 'STOPPED', fault: `Its agent ended.${await lastWords(paths.output)}` };
+    return { status: 'STOPPED', fault: `Its agent ended${await lastWords(paths.output)}` };
   }
   if (found.state === 'T') return { status: 'STOPPED', fault: 'It is suspended; resume continues it.' };
   return { status: 'ACTIVE', fault: null };
@@ -44,7 +44,7 @@ async function lastWords(output: string): Promise<string> {
     const start = Math.max(0, size - LAST_WORDS_BYTES);
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(LAST_WORDS_BYTES), position: start });
     const words = buffer.subarray(0, bytesRead).toString().trim();
-    return words ? ` Its last words: ${words}` : '';
+    return words ? `, with the words: ${words}` : '';
   } finally {
     await file.close();
   }

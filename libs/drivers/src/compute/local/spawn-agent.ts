@@ -11,18 +11,19 @@ export const AMPHORA_VARIABLE = 'OCTAVIA_AMPHORA_FOLDER';
 const INHERITED = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'LOG_LEVEL', 'OTEL_'];
 
 /**
- * Runs in the process that becomes the agent. It claims the instance (`set -C`: only if nobody did, whoever started it and however late
- * it wakes up) and writes down its own identity before the agent runs, so that no crash of ours can lose it; then it looks whether
- * the amphora was fenced meanwhile. A fence writes its mark first and kills then: one of the two always sees the other.
+ * Runs in the process that becomes the agent. It claims the instance (`ln` fails if somebody did, whoever started it and however late it
+ * wakes up) with its own identity, before the agent runs, so that no crash of ours can lose it; the claim appears whole, because one
+ * without an identity is that of an agent that has ended. Then it looks whether the amphora was fenced meanwhile. A fence writes its mark first and kills then: one of the two always sees the other.
  */
 const SCRIPT = `
-set -C
 umask 077
 read -r x x x x x x x x x x x x x x x x x x x x x start x </proc/$$/stat || exit 74
 read -r boot </proc/sys/kernel/random/boot_id || exit 74
-{ echo "$$ $start $boot" >"$1"; } 2>/dev/null || exit 75
+{ echo "$$ $start $boot" >"$1.$$"; } 2>/dev/null || exit 75
+ln "$1.$$" "$1" 2>/dev/null || { rm -f "$1.$$"; exit 75; }
+rm -f "$1.$$"
 [ -e "$2" ] && exit 76
-[ -n "$3" ] && echo "$$" >|"$3" 2>/dev/null
+[ -n "$3" ] && echo "$$" >"$3" 2>/dev/null
 shift 3
 exec "$@"
 `;
