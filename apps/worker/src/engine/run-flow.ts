@@ -326,6 +326,7 @@ export class FlowRun<Parts> {
       flow: this.#claimed.flow,
       attempt,
       signal,
+      remainingMs: () => this.#deadlineAt - performance.now(),
       fence: { flowId: this.lease.flowId, epoch: this.lease.epoch },
       log: this.#log.child({ [ATTR.STEP_NAME]: step }),
       reader: db.reader,
