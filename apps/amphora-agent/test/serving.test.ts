@@ -127,7 +127,7 @@ describe('a configuration that cannot be served', () => {
     expect(refused.status).toBe(500);
     expect(refused.json).toEqual({
       message: 'Error starting haproxy',
-      details: `address ${w.vip} port 8081: another process of this machine has it. Choose another port, or stop that process`,
+      details: `address ${w.vip} port 8081: another process of this machine has it. Choose another port, or stop that process and change the listener to try again`,
     });
     expect((await w.call('GET', `/1.0/loadbalancer/${w.lb}/haproxy`)).text).toBe(good);
     expect(await get(w.vip, 8080)).toBe('good');

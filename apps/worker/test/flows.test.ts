@@ -100,14 +100,41 @@ describe('creating a load balancer', () => {
     expect((await world.compute.list()).length).toBe(1);
   });
 
-  it('ends in ERROR with the reason at its deadline', async () => {
-    world.amphora.control.failNext('getFacts', new AmphoraUnavailable('boots for ever'), 1_000);
-    const id = await world.create(700);
+  it('ends in ERROR before its deadline when amphora after amphora does not come up', async () => {
+    world.amphora.control.failNext('getFacts', new AmphoraUnavailable('It boots for ever.'), 1_000);
+    const id = await world.create(1_500);
     expect(await world.settled(id)).toMatchObject({
       provisioningStatus: 'ERROR',
-      fault: { reason: 'DEADLINE_EXCEEDED', message: expect.stringContaining('wait_for_amphora') },
+      fault: {
+        reason: 'AMPHORA_BUILD_FAILED',
+        message: expect.stringMatching(/did not answer within .* boots for ever.*fail the load balancer over/),
+      },
     });
     expect(await world.leftovers()).toMatchObject(NOTHING);
+  });
+
+  it('takes another amphora when the first does not come up', async () => {
+    world.compute.control.failNext('get', new AmphoraBuildError('It ended.'), 2);
+    const id = await world.create();
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+    expect(world.compute.control.calls.filter(({ method }) => method === 'build')).toHaveLength(3);
+    const [amphora] = await world.serving(id);
+    expect(await world.network.holders(id)).toEqual([amphora?.id]);
+    expect(await world.leftovers()).toMatchObject({ amphorae: 1, instances: 1, resources: 1, secrets: 0, turns: 0 });
+  });
+
+  it('goes on with another amphora when the worker is lost while it replaces the first', async () => {
+    world.compute.control.failNext('get', new AmphoraBuildError('It ended.'));
+    // The first build passes, the one of the replacement hangs.
+    world.compute.control.delayNext('build', 0);
+    world.compute.control.delayNext('build', 3_600_000);
+    const id = await world.create();
+    await world.loseWorkerIn(id, 'wait_for_amphora');
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+    const [amphora, ...others] = await world.serving(id);
+    expect(others).toEqual([]);
+    expect(await world.network.holders(id)).toEqual([amphora?.id]);
+    expect(await world.leftovers()).toMatchObject({ amphorae: 1, instances: 1, resources: 1, secrets: 0, turns: 0 });
   });
 
   it('is undone for a deletion, which leaves nothing at all', async () => {
@@ -324,10 +351,8 @@ describe('failing over', () => {
     if (!old) throw new Error('Nothing serves.');
     world.amphora.control.delayNext('pushHaproxy', 60_000);
     const listener = await world.addListener(id, 80);
-    await world.until(
-      'the push',
-      async () => (await world.flows.open(world.db.reader, id))[0]?.step === 'push_configuration',
-    );
+    // Not only the step: a push that is stopped before its call would leave the delay to the failover's.
+    await world.until('the push', async () => world.amphora.control.underWay.includes('pushHaproxy'));
     await world.fallSilent(old);
     expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
     expect(await world.listener(listener)).toMatchObject({ provisioning_status: 'ACTIVE' });

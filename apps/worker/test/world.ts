@@ -16,6 +16,7 @@ import {
 import { type TestDatabase, testDatabase } from '@octavia/db/testing';
 import type { Amphora, LoadBalancer } from '@octavia/domain';
 import {
+  type Drivers,
   NOOP_SUBNET,
   NoopAmphoraDriver,
   NoopCertificatesDriver,
@@ -78,24 +79,29 @@ export class TestWorld {
     return world;
   }
 
-  async work(): Promise<void> {
+  /** @param drivers in the place of the noop ones */
+  async work(drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {}): Promise<void> {
+    const { compute, network, amphora, certificates } = this;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
       definitions,
       limits: LIMITS,
       log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
-      parts: openWorld(this, {
-        secretsKeys: `test:${randomBytes(32).toString('base64')}`,
-        agent: {
-          controllers: [{ host: '127.0.0.1', port: 5555 }],
-          heartbeatIntervalMs: 1_000,
-          heartbeatKey: 'insecure',
+      parts: openWorld(
+        { compute, network, amphora, certificates, ...drivers },
+        {
+          secretsKeys: `test:${randomBytes(32).toString('base64')}`,
+          agent: {
+            controllers: [{ host: '127.0.0.1', port: 5555 }],
+            heartbeatIntervalMs: 1_000,
+            heartbeatKey: 'insecure',
+          },
+          amphora: { computeFlavor: '', imageTag: '', zone: '' },
+          vipRestMs: 60_000,
+          flows: { deadlineMs: 60_000 },
         },
-        amphora: { computeFlavor: '', imageTag: '', zone: '' },
-        vipRestMs: 60_000,
-        flows: { deadlineMs: 60_000 },
-      }),
+      ),
     });
     await this.#runner.start();
   }
@@ -180,7 +186,7 @@ export class TestWorld {
     });
   }
 
-  async delete(id: string): Promise<void> {
+  async delete(id: string, options: { readonly deadlineMs?: number } = {}): Promise<void> {
     await this.db.transaction(async (tx) => {
       const begun = await this.#loadBalancers.begin(tx, 'delete', id, null);
       await this.#loadBalancers.markChildrenDeleting(tx, begun, by());
@@ -190,7 +196,7 @@ export class TestWorld {
         { objectKind: 'load_balancer', objectId: id, action: 'DELETE', changes: {} },
         by(),
       );
-      await this.flows.start(tx, deleteLoadBalancer(id, requester));
+      await this.flows.start(tx, deleteLoadBalancer(id, requester, options));
     });
   }
 

@@ -28,9 +28,10 @@ export class StaleFence extends DomainError {
 /** The endpoint failed too often: no call is made before it has rested. `retryAfterMs` says when the next is let through. */
 export class CircuitOpen extends Unavailable {
   constructor(driver: string, endpoint: string, retryAfterMs: number, options?: ErrorOptions) {
+    const last = options?.cause instanceof Error ? ` The last time: ${options.cause.message}` : '';
     super(
       'CIRCUIT_OPEN',
-      `The ${driver} driver calls ${endpoint} again in ${retryAfterMs} ms: it failed too often just now.`,
+      `The ${driver} driver calls ${endpoint} again in ${retryAfterMs} ms: it failed too often just now.${last}`,
       { driver, endpoint, retryAfterMs: String(retryAfterMs) },
       retryAfterMs,
       options,

@@ -203,7 +203,6 @@ describe('the haproxy driver', () => {
 
   describe('reports as AmphoraError, which is not tried again,', () => {
     const refusals: readonly [string, Trouble][] = [
-      ['a failed start', answer('startFailed')],
       ['a forbidden call', said(403, { message: 'Forbidden' })],
       ['a wrong name', answer('badFileName')],
     ];
@@ -235,6 +234,21 @@ describe('the haproxy driver', () => {
     const { driver, agent, endpoint } = await open();
     agent.troubles.push(answer('uploaded'), said(500, body));
     await expect(driver.pushHaproxy(endpoint, LB, 'global\n')).rejects.toBeInstanceOf(ConfigurationRefused);
+  });
+
+  it('reports a failed start as AmphoraUnavailable: the next one may succeed', async () => {
+    const { driver, agent, endpoint } = await open();
+    agent.troubles.push(answer('startFailed'));
+    await expect(driver.stop(endpoint, LB)).rejects.toBeInstanceOf(AmphoraUnavailable);
+  });
+
+  it('reports an error of the amphora itself, such as a full disk, as AmphoraUnavailable with its words', async () => {
+    const { driver, agent, endpoint } = await open();
+    agent.troubles.push(said(500, { message: 'Error', details: 'ENOSPC: no space left on device, write' }));
+    await expect(driver.pushHaproxy(endpoint, LB, 'global\n')).rejects.toMatchObject({
+      name: AmphoraUnavailable.name,
+      message: expect.stringContaining('ENOSPC: no space left on device'),
+    });
   });
 
   it('reports as StaleFence that another holder of the flow was there, also where 409 means done', async () => {

@@ -67,6 +67,22 @@ describe('a call', () => {
     expect(await client.getDrivers({})).toEqual({ names: {} });
   });
 
+  it('is told in the words that the service has for an error of what it uses', async () => {
+    const nameError = (error: unknown) =>
+      (error as Error).message === 'ECONNREFUSED' ? new Unavailable('DATABASE_UNAVAILABLE', 'Try again.') : error;
+    const fail = (message: string) => () => {
+      throw new Error(message);
+    };
+    const { lookup } = await start({ getSubnet: fail('ECONNREFUSED'), getDrivers: fail('a bug') }, { nameError });
+    const client = await lookup();
+    expect(await failureOf(client.getSubnet(request))).toMatchObject({
+      code: status.UNAVAILABLE,
+      reason: 'DATABASE_UNAVAILABLE',
+      message: 'Try again.',
+    });
+    expect(await failureOf(client.getDrivers({}))).toMatchObject({ code: status.INTERNAL });
+  });
+
   it('fails as INTERNAL when the reply cannot be encoded, and the server lives on', async () => {
     const { lookup, lines } = await start({ getDrivers: () => ({ names: null as never }) });
     const client = await lookup();

@@ -28,6 +28,8 @@ const say = (line: string): void => {
 
 /** Starts in the foreground, or as the child that `--detach` made, and ends with a signal. */
 async function start(): Promise<void> {
+  // A full disk, or a terminal that is gone, loses lines, never the controller.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const stopAsked = new Promise<NodeJS.Signals>((done) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, done);
   });

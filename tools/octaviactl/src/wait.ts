@@ -33,9 +33,10 @@ export async function waitFor<T extends Settling>(
   const news = new News(session, resource.loadBalancerId(start));
   const progress = openProgress(session.globals.format);
   let state: T | undefined = start;
+  let isAway = false;
   try {
     while (true) {
-      if (state) progress.show(label, state);
+      if (state && !isAway) progress.show(label, state);
       const settled = state === undefined || verdict(state, goal, label, session.requestId);
       if (settled) {
         if (state === undefined && goal === 'in place') throw vanished(label);
@@ -44,7 +45,12 @@ export async function waitFor<T extends Settling>(
       const remaining = deadline - Date.now();
       if (remaining <= 0) throw timedOut(label, state ?? start, waitTimeout, session.requestId);
       await news.wait(Math.min(SILENCE_MS, remaining));
-      state = await newest(session, resource, state ?? start, (text) => progress.note(label, text));
+      isAway = false;
+      state = await newest(session, resource, state ?? start, () => {
+        // Nothing else is told before it answers again.
+        isAway = true;
+        progress.note(label, 'the controller does not answer; asking again');
+      });
     }
   } finally {
     progress.end();
@@ -56,14 +62,14 @@ async function newest<T extends Settling>(
   session: Session,
   resource: Resource<T>,
   last: T,
-  note: (text: string) => void,
+  away: () => void,
 ): Promise<T | undefined> {
   try {
     return await resource.get(session, last.id);
   } catch (error) {
     if (isNotFound(error)) return undefined;
     if (!isUnavailable(error)) throw error;
-    note('the controller does not answer; asking again');
+    away();
     return last;
   }
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { activeLoadBalancer, BIN, childrenOf, detail, World } from './world.ts';
+import { activeLoadBalancer, BIN, childrenOf, detail, Refusal, World } from './world.ts';
 
 let world: World;
 
@@ -111,6 +112,27 @@ describe('--wait', () => {
     });
     expect([halted, code]).toEqual([true, 0]);
   });
+
+  it('says once that the controller is away, however long that takes', async () => {
+    let answers = 0;
+    const { code, err } = await world.run('loadbalancer create --name web --wait --wait-timeout 30s', {
+      during: (text) => {
+        if (answers > 0 || !text.includes('PENDING_CREATE')) return;
+        world.overrides.set('getLoadBalancer', () => {
+          answers += 1;
+          if (answers < 7) throw new Refusal(status.UNAVAILABLE, 'DATABASE_UNAVAILABLE', 'It is away.');
+          world.change(createdId(), { provisioningStatus: 'PROVISIONING_STATUS_ACTIVE' });
+          return undefined;
+        });
+      },
+    });
+    expect(code).toBe(0);
+    expect(err.trim().split('\n')).toEqual([
+      'load balancer web: PENDING_CREATE',
+      'load balancer web: the controller does not answer; asking again',
+      'load balancer web: ACTIVE',
+    ]);
+  }, 40_000);
 
   it('leaves with 130 on Ctrl-C, and says that the change goes on', async () => {
     const { code, err } = await world.run('loadbalancer create --name web --wait', {

@@ -33,7 +33,7 @@ function explain({ host, port }: Address, code: string): string {
   const where = `address ${host} port ${port}`;
   switch (code) {
     case 'EADDRINUSE':
-      return `${where}: another process of this machine has it. Choose another port, or stop that process`;
+      return `${where}: another process of this machine has it. Choose another port, or stop that process and change the listener to try again`;
     case 'EACCES':
       return `${where}: port ${port} needs root or CAP_NET_BIND_SERVICE: choose a port above 1023`;
     case 'EADDRNOTAVAIL':

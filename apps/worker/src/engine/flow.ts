@@ -9,6 +9,8 @@ export interface EngineContext {
   readonly attempt: number;
   /** Aborted when the flow is asked to stop, loses its lease, reaches its deadline, or the worker stops. */
   readonly signal: AbortSignal;
+  /** Until the deadline of the flow, in milliseconds. */
+  remainingMs(): number;
   /** For drivers: they refuse the calls of a worker that was replaced. */
   readonly fence: { readonly flowId: string; readonly epoch: number };
   readonly log: Logger;

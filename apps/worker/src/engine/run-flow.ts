@@ -7,6 +7,7 @@ import {
   isDatabaseTrouble,
   type Lease,
   LeaseLost,
+  namingDatabaseTrouble,
 } from '@octavia/db';
 import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
 import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
@@ -255,7 +256,7 @@ export class FlowRun<Parts> {
     }
     if (error instanceof Superseded) return { reason: SUPERSEDED, message: error.message };
     const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isDatabaseTrouble(error);
-    const fault = faultOf(error);
+    const fault = faultOf(namingDatabaseTrouble(error));
     if (!isUnavailable) {
       this.#log.warn(
         { [ATTR.STEP_NAME]: step, [ATTR.REASON]: fault.reason, err: error },
@@ -335,6 +336,7 @@ export class FlowRun<Parts> {
       flow: this.#claimed.flow,
       attempt,
       signal,
+      remainingMs: () => this.#deadlineAt - performance.now(),
       fence: { flowId: this.lease.flowId, epoch: this.lease.epoch },
       log: this.#log.child({ [ATTR.STEP_NAME]: step }),
       reader: db.reader,

@@ -10,7 +10,10 @@ export const deleteLoadBalancer: WorkerFlow<{ readonly loadBalancerId: string }>
   isStoppable: false,
   async settle(tx, { state, outcome, fault }, { settlement, settings }) {
     if (outcome === 'SUCCEEDED') await settlement.deleted(tx, state.loadBalancerId, settings.vipRestMs);
-    else if (fault) await settlement.failed(tx, state.loadBalancerId, fault, true);
+    else if (fault) {
+      const advice = { ...fault, message: `${fault.message} Delete it again to go on.` };
+      await settlement.failed(tx, state.loadBalancerId, advice, true);
+    }
     return null;
   },
 };

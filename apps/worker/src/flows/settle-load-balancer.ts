@@ -1,5 +1,5 @@
 import type { Tx } from '@octavia/db';
-import { isBeingDeleted, type NewFlow } from '@octavia/domain';
+import { type Fault, isBeingDeleted, type NewFlow } from '@octavia/domain';
 import { updateLoadBalancer } from '@octavia/flows';
 import type { End, World } from '../world.ts';
 import { requesterOf } from '../world.ts';
@@ -27,7 +27,7 @@ export async function settleLoadBalancer(tx: Tx, end: End<Pushed>, world: World)
   if (end.fault && (end.outcome === 'FAILED' || wasCancelledByOperator)) {
     const fault = wasCancelledByOperator
       ? { reason: 'CANCELLED', message: 'An operator cancelled it. Change it, or fail it over, to try again.' }
-      : end.fault;
+      : withAdvice(end.fault);
     await settlement.failed(tx, loadBalancerId, fault);
     return null;
   }
@@ -35,4 +35,10 @@ export async function settleLoadBalancer(tx: Tx, end: End<Pushed>, world: World)
   const lb = await loadBalancers.lock(tx, loadBalancerId);
   const isPending = lb?.provisioningStatus.startsWith('PENDING') && !isBeingDeleted(lb);
   return isPending ? push() : null;
+}
+
+/** What was not done in time is still desired: any change, and a failover too, tries it again. */
+function withAdvice(fault: Fault): Fault {
+  if (fault.reason !== 'DEADLINE_EXCEEDED') return fault;
+  return { ...fault, message: `${fault.message} Change it, or fail it over, to try again.` };
 }

@@ -18,14 +18,8 @@ export interface AllocateAmphoraState {
 export const allocateAmphora: WorkerStep<AllocateAmphoraState> = {
   name: 'allocate_amphora',
   async do({ loadBalancerId, oldAmphoraIds }, context) {
-    for (;;) {
-      const amphora = await take(loadBalancerId, oldAmphoraIds, context);
-      const isSpare = amphora.status === 'ALLOCATED';
-      if (!isSpare || (await answers(amphora, context))) return { newAmphoraId: amphora.id, isSpare };
-      context.signal.throwIfAborted();
-      context.log.warn({ 'octavia.amphora.id': amphora.id }, 'spare does not answer, taking another');
-      await context.transaction((tx) => discardAmphora(tx, amphora.id, context));
-    }
+    const amphora = await allocate(loadBalancerId, oldAmphoraIds, context);
+    return { newAmphoraId: amphora.id, isSpare: amphora.status === 'ALLOCATED' };
   },
   // By load balancer: a `do` that was cut off may have taken one that is in no saved state.
   async undo({ loadBalancerId, oldAmphoraIds }, context) {
@@ -36,6 +30,26 @@ export const allocateAmphora: WorkerStep<AllocateAmphoraState> = {
     });
   },
 };
+
+/**
+ * Gives the load balancer a spare that answers (ALLOCATED), or records one that is to be built (BOOTING).
+ * @param instead id of an amphora that is of no use, and is discarded
+ */
+export async function allocate(
+  loadBalancerId: string,
+  oldAmphoraIds: readonly string[],
+  context: Context,
+  instead?: string,
+): Promise<Amphora> {
+  if (instead !== undefined) await context.transaction((tx) => discardAmphora(tx, instead, context));
+  for (;;) {
+    const amphora = await take(loadBalancerId, oldAmphoraIds, context);
+    if (amphora.status !== 'ALLOCATED' || (await answers(amphora, context))) return amphora;
+    context.signal.throwIfAborted();
+    context.log.warn({ 'octavia.amphora.id': amphora.id }, 'spare does not answer, taking another');
+    await context.transaction((tx) => discardAmphora(tx, amphora.id, context));
+  }
+}
 
 /** What an earlier try took, else a spare, else a new one. */
 function take(loadBalancerId: string, old: readonly string[], context: Context): Promise<Amphora> {

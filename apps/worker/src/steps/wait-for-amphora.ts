@@ -1,80 +1,116 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Amphora, type AmphoraFacts, DomainError } from '@octavia/domain';
-import { AmphoraBuildError, type Instance } from '@octavia/drivers';
+import { AmphoraBuildError } from '@octavia/drivers';
+import { ATTR } from '@octavia/service';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { allocate } from './allocate-amphora.ts';
+import { type Built, built, pauses } from './booting.ts';
+import { buildAmphora } from './build-amphora.ts';
 
-/** Pauses between two looks, in milliseconds: a local amphora is up in 300, a virtual machine takes a minute. */
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1_000;
-const PAUSE_GROWTH = 1.3;
+/** Amphorae that are tried, one after the other, before a load balancer's flow gives up. */
+const MAX_AMPHORAE = 3;
+/** Of the time that the flow has left, what one amphora may take to come up: so the next has a chance, too. */
+const SHARE = 0.5;
 
 export interface WaitForAmphoraState {
   readonly newAmphoraId: string;
+  /** Absent: it is to be a spare, of which housekeeping makes another when this one fails. */
+  readonly loadBalancerId?: string;
+  readonly oldAmphoraIds?: readonly string[];
 }
 
-/** Waits until the agent of a new amphora answers, and keeps what it says of itself: configurations are rendered from that. */
+/**
+ * Waits until the agent of a new amphora answers, and keeps what it says of itself: configurations are rendered from that. One that
+ * does not come up in time is given up for another.
+ */
 export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
   name: 'wait_for_amphora',
-  async do({ newAmphoraId }, context) {
-    const { amphorae, secrets, transaction, reader } = context;
-    const amphora = await amphorae.get(reader, newAmphoraId);
-    if (amphora.status !== 'BOOTING') return;
-    const instance = await built(amphora, context);
-    const facts = await firstAnswer(newAmphoraId, instance, context);
-    await transaction(async (tx) => {
-      await amphorae.update(tx, newAmphoraId, {
-        computeId: instance.computeId,
-        computeHost: instance.computeHost,
-        imageId: instance.imageId,
-        lbNetworkIp: instance.lbNetworkIp,
-        agentPort: instance.agentPort,
-        facts,
-      });
-      if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, newAmphoraId, 'ALLOCATED');
-      // It has its key now; ours is not needed any more.
-      await secrets.delete(tx, 'amphora_certificate', newAmphoraId);
-    });
-    return;
+  async do({ newAmphoraId, loadBalancerId, oldAmphoraIds = [] }, context) {
+    let amphora = await context.amphorae.get(context.reader, newAmphoraId);
+    if (loadBalancerId === undefined) {
+      if (amphora.status === 'BOOTING') await comeUp(amphora, context);
+      return;
+    }
+    // A try that was cut off may have given it up.
+    if (amphora.status !== 'BOOTING' && amphora.status !== 'ALLOCATED') {
+      amphora = await allocate(loadBalancerId, oldAmphoraIds, context);
+    }
+    for (let number = 1; ; number++) {
+      try {
+        if (amphora.status === 'BOOTING') {
+          if (amphora.id !== newAmphoraId) await buildAmphora.do({ newAmphoraId: amphora.id }, context);
+          await comeUp(amphora, context);
+        }
+        return amphora.id === newAmphoraId ? undefined : { newAmphoraId: amphora.id };
+      } catch (error) {
+        if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
+        context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');
+        amphora = await allocate(loadBalancerId, oldAmphoraIds, context, amphora.id);
+      }
+    }
   },
 };
 
-type Built = Instance & { readonly lbNetworkIp: string };
-
-async function built(amphora: Amphora, context: Context): Promise<Built> {
-  for (const pause of pauses()) {
-    const instance = await context.compute.get({ amphoraId: amphora.id }, callOf(context));
-    const { status, lbNetworkIp, fault } = instance;
-    if (status === 'ACTIVE' && lbNetworkIp !== null) return { ...instance, lbNetworkIp };
-    if (status === 'ERROR' || status === 'STOPPED') {
-      throw new AmphoraBuildError(
-        `Amphora ${amphora.id} did not come up: ${fault ?? 'its instance has stopped'}. Look at the log of the compute service.`,
-        { amphoraId: amphora.id, status },
-      );
-    }
-    if (pause === FIRST_PAUSE_MS) await context.waitingFor('instance to be built');
-    await sleep(pause, undefined, { signal: context.signal });
+/** @throws AmphoraBuildError when it has ended, or did not answer within its share of the time */
+async function comeUp(amphora: Amphora, context: Context): Promise<void> {
+  const limitMs = Math.max(0, Math.round(context.remainingMs() * SHARE));
+  const limit = AbortSignal.timeout(limitMs);
+  const limited = { ...context, signal: AbortSignal.any([context.signal, limit]) };
+  const silence: { lastError?: DomainError } = {};
+  let found: { instance: Built; facts: AmphoraFacts };
+  try {
+    const instance = await built(amphora, limited);
+    found = { instance, facts: await firstAnswer(amphora.id, instance, limited, silence) };
+  } catch (error) {
+    if (!limit.aborted || context.signal.aborted) throw error;
+    throw new AmphoraBuildError(
+      `Amphora ${amphora.id} did not answer within ${(limitMs / 1000).toFixed(1)} s of being built` +
+        `${silence.lastError ? `; the last try: ${silence.lastError.message}` : '.'} ` +
+        'Look at its log and at that of the compute service; fail the load balancer over to try again.',
+      { amphoraId: amphora.id, limitMs: String(limitMs) },
+      { cause: error },
+    );
   }
-  throw new Error('The pauses never end.');
+  await keep(amphora, found.instance, found.facts, context);
 }
 
-async function firstAnswer(amphoraId: string, instance: Built, context: Context): Promise<AmphoraFacts> {
+async function keep(amphora: Amphora, instance: Built, facts: AmphoraFacts, context: Context): Promise<void> {
+  const { amphorae, secrets, transaction } = context;
+  await transaction(async (tx) => {
+    await amphorae.update(tx, amphora.id, {
+      computeId: instance.computeId,
+      computeHost: instance.computeHost,
+      imageId: instance.imageId,
+      lbNetworkIp: instance.lbNetworkIp,
+      agentPort: instance.agentPort,
+      facts,
+    });
+    if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, amphora.id, 'ALLOCATED');
+    // It has its key now; ours is not needed any more.
+    await secrets.delete(tx, 'amphora_certificate', amphora.id);
+  });
+}
+
+async function firstAnswer(
+  amphoraId: string,
+  instance: Built,
+  context: Context,
+  silence: { lastError?: DomainError },
+): Promise<AmphoraFacts> {
   const endpoint = { amphoraId, lbNetworkIp: instance.lbNetworkIp, agentPort: instance.agentPort };
-  for (const pause of pauses()) {
+  let isTold = false;
+  for await (const _ of pauses(context.signal)) {
+    // Its processes may have ended meanwhile: then no answer will ever come.
+    if (silence.lastError) await built(await context.amphorae.get(context.reader, amphoraId), context);
     try {
       return await context.amphora.getFacts(endpoint, callOf(context));
     } catch (error) {
       const isUnavailable = error instanceof DomainError && error.kind === 'unavailable';
       if (!isUnavailable || context.signal.aborted) throw error;
+      silence.lastError = error;
       context.log.debug({ reason: error.reason }, 'amphora does not answer yet');
     }
-    if (pause === FIRST_PAUSE_MS) await context.waitingFor('amphora to answer');
-    await sleep(pause, undefined, { signal: context.signal });
-    // Its processes may have ended meanwhile: then no answer will ever come.
-    await built(await context.amphorae.get(context.reader, amphoraId), context);
+    if (!isTold) await context.waitingFor('amphora to answer');
+    isTold = true;
   }
   throw new Error('The pauses never end.');
-}
-
-function* pauses(): Generator<number> {
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(LONGEST_PAUSE_MS, pause * PAUSE_GROWTH)) yield pause;
 }

@@ -46,6 +46,7 @@ export class NoopControl {
   readonly #options: NoopControlOptions;
   readonly #faults = new Map<string, Fault[]>();
   readonly #calls: NoopCall[] = [];
+  readonly #underWay: string[] = [];
 
   constructor(options: NoopControlOptions) {
     this.#options = options;
@@ -54,6 +55,11 @@ export class NoopControl {
   /** The last calls, oldest first. */
   get calls(): readonly NoopCall[] {
     return this.#calls;
+  }
+
+  /** Methods whose calls have begun and not ended, oldest first. */
+  get underWay(): readonly string[] {
+    return this.#underWay;
   }
 
   /** The next `times` calls fail with `error` and do nothing. */
@@ -95,6 +101,7 @@ export class NoopControl {
       await this.#options.fences.admit(context);
       outcome = 'failed';
       const fault = this.#take(method);
+      this.#underWay.push(method);
       if (fault?.kind === 'fail') throw fault.error;
       if (fault?.kind === 'delay') await wait(fault.delayMs, context);
       if (fault?.kind === 'time-out') {
@@ -110,6 +117,8 @@ export class NoopControl {
       outcome = 'done';
       return result;
     } finally {
+      const begun = this.#underWay.indexOf(method);
+      if (begun >= 0 && outcome !== 'refused') this.#underWay.splice(begun, 1);
       this.#record({ method, args, fence: context?.fence ?? null, outcome });
     }
   }

@@ -42,7 +42,7 @@ export class Breakers {
     } catch (error) {
       if (!(error instanceof BrokenCircuitError)) throw error;
       throw new CircuitOpen(this.#driver, endpoint, this.#restLeft(entry.openedAt), {
-        cause: entry.breaker.lastFailure,
+        cause: errorOf(entry.breaker.lastFailure),
       });
     }
   }
@@ -91,4 +91,8 @@ export class Breakers {
 function nameOf(state: CircuitState): BreakerState['state'] {
   if (state === CircuitState.Open || state === CircuitState.Isolated) return 'open';
   return state === CircuitState.HalfOpen ? 'half-open' : 'closed';
+}
+
+function errorOf(failure: object | undefined): unknown {
+  return failure && 'error' in failure ? failure.error : undefined;
 }

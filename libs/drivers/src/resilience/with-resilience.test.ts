@@ -54,6 +54,8 @@ describe('a driver with resilience', () => {
     const building = driver.build({ amphoraId: AMPHORA_ID });
     await expect(building).rejects.toBeInstanceOf(CircuitOpen);
     await expect(building).rejects.toMatchObject({ kind: 'unavailable', reason: 'CIRCUIT_OPEN' });
+    // What a person reads is why, not only that nobody asks just now.
+    await expect(building).rejects.toThrow(/ The last time: /);
     const error = await building.catch((thrown: CircuitOpen) => thrown);
     expect((error as CircuitOpen).retryAfterMs).toBeGreaterThan(50_000);
     expect(noop.control.calls).toHaveLength(3);

@@ -73,7 +73,8 @@ export function failureOf(
   }
   const isRefusal = (kind === 'upload' && answer.status === 400) || (kind === 'run' && isBindFailure(answer));
   if (isRefusal && words) return new ConfigurationRefused(words, details);
-  const isAnAgents = words !== '' && answer.status >= 400 && answer.status !== 503;
+  // From 500 on it is the amphora that fails, such as on a full disk: what was asked for is right, and a later try may succeed.
+  const isAnAgents = words !== '' && answer.status >= 400 && answer.status < 500;
   if (!isAnAgents) {
     const said = words || `an answer that is not an agent's (${answer.contentType || 'no content type'})`;
     return new AmphoraUnavailable(`Amphora ${amphoraId} answered ${what} with ${status}: ${said}.`, details);
