@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { NewFlow } from '@octavia/domain';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeBackupFile } from '../src/backup/backup-file.ts';
-import { backUp, Database, Events, FlowQueue, Flows, restore } from '../src/index.ts';
+import { checkBackupFile, readBackupFile, writeBackupFile } from '../src/backup/backup-file.ts';
+import { backUp, CursorTooOld, Database, EventLog, Events, FlowQueue, Flows, restore } from '../src/index.ts';
+import { migrations } from '../src/migrations/index.ts';
 import {
   insertAmphora,
   insertListener,
@@ -115,6 +116,45 @@ describe('a backup', () => {
     await expect(backUp(test.url, join(folder, 'no', 'such', 'folder'))).rejects.toThrow('ENOENT');
   });
 
+  it('of an older release is brought up to date, with what its migrations do to the rows', async () => {
+    await fill();
+    await backUp(test.url, file);
+    // As the first release would have written it: without what came later.
+    const schema = [migrations[0]?.name ?? ''];
+    const { tables } = await checkBackupFile(file);
+    const older = { installationId: INSTALLATION, createdAt: '', schema };
+    const isOlder = (name: string) => name !== 'event_horizon';
+    async function* entries() {
+      let table = '';
+      for await (const entry of readBackupFile(file)) {
+        if ('table' in entry) table = entry.table;
+        if (isOlder(table)) yield entry;
+      }
+    }
+    const other = join(folder, 'older');
+    await writeBackupFile(other, { ...older, tables: tables.filter(({ name }) => isOlder(name)) }, entries());
+    const before = await rowsOf('load_balancer');
+    await restore(test.url, other, options);
+    expect(await rowsOf('load_balancer')).toEqual(before);
+    const applied = await db.reader.query('SELECT name FROM migration ORDER BY id');
+    expect(applied).toEqual(migrations.map(({ name }) => ({ name })));
+    expect(await rowsOf('event_horizon', 'id')).toHaveLength(1);
+  });
+
+  it('makes cursors of watchers too old, so that they list again, and those of a new listing good', async () => {
+    await fill();
+    await fill();
+    const log = new EventLog();
+    const query = { after: '', before: '', loadBalancerId: null, scope: null, hasAmphorae: true, isNewestFirst: false };
+    const watching = await log.end(db.reader);
+    await backUp(test.url, file);
+    await restore(test.url, file, options);
+    await expect(log.page(db.reader, { ...query, after: watching, limit: 10 })).rejects.toThrow(CursorTooOld);
+    const first = await log.page(db.reader, { ...query, limit: 1 });
+    const second = await log.page(db.reader, { ...query, after: first.nextCursor, limit: 1 });
+    expect([...first.events, ...second.events].map(({ kind }) => kind)).toEqual(['test', 'test']);
+  });
+
   it('leaves numbers that were given to those that have them', async () => {
     const id = await fill();
     await backUp(test.url, file);
@@ -206,13 +246,13 @@ describe('a restore changes nothing', () => {
 
   it('when one of its rows does not fit', async () => {
     await fill();
-    const [{ name: schema }] = await db.reader.query('SELECT name FROM migration');
+    const schema = migrations.map(({ name }) => name);
     const tables = [{ name: 'duty', columns: ['name', 'next_at'] }];
     async function* entries() {
       yield { table: 'duty' };
       yield { row: '{"name":"x","next_at":"not a time"}' };
     }
-    await writeBackupFile(file, { installationId: INSTALLATION, createdAt: '', schema: [schema], tables }, entries());
+    await writeBackupFile(file, { installationId: INSTALLATION, createdAt: '', schema, tables }, entries());
     await unchanged(() => restore(test.url, file, options), /invalid input syntax for type timestamp/);
   });
 

@@ -56,6 +56,7 @@ async function withDatabase(
     );
   }
   const home = await openHome(path);
+  await assertSameDatabase(home, installation, process.env);
   await claimHome(home.path);
   try {
     const database = await reachDatabase(home, installation, await openSecrets(home), process.env, say);
@@ -67,6 +68,17 @@ async function withDatabase(
   } finally {
     await leaveHome(home.path);
   }
+}
+
+/** Whoever starts with a database of his own has to name it here, too: else the embedded one would be made, and be the wrong one. */
+async function assertSameDatabase(home: Home, { ports }: Installation, env: NodeJS.ProcessEnv): Promise<void> {
+  const last = (await readIfThere(databaseUrlFile(home)))?.trim();
+  if (env.DATABASE_URL_FILE || env.DATABASE_URL || !last || !URL.canParse(last)) return;
+  const { hostname, port, host } = new URL(last);
+  if (hostname === '127.0.0.1' && port === String(ports.postgres)) return;
+  throw new Error(
+    `This installation was last started with the database at ${host}. Set DATABASE_URL_FILE as you do for npm start. Nothing was changed.`,
+  );
 }
 
 /** A restore of the wrong file can be taken back. Null: there was nothing to keep. */

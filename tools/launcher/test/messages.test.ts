@@ -116,11 +116,21 @@ describe('a start that cannot be', { timeout: 120_000 }, () => {
     expect(text).toMatch(/The data folder .* is of no use: .*name another folder with OCTAVIA_HOME/);
   });
 
+  it('does not hide that the database was another one: a restore is refused', async () => {
+    const file = join(life.home, 'secrets/database-url');
+    writeFileSync(file, 'postgresql://u:a-password@db.example:5432/octavia\n');
+    const { code, text } = await life.launcher(['restore', join(life.home, 'any')]);
+    expect(code).toBe(1);
+    expect(text).toMatch(/database at db\.example:5432\. Set DATABASE_URL_FILE/);
+    expect(text).not.toContain('a-password');
+  });
+
   it('gives one of two that start at the same instant the folder', async () => {
     const other = new Life();
     try {
-      const both = await Promise.all([0, 1].map(() => other.launcher(['start', '--detach'])));
-      expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
+      // The one that gets it says so, and is not needed any more.
+      const both = await Promise.all([0, 1].map(() => other.launcher(['start'], { killAt: /data folder: / })));
+      expect(both.map(({ code }) => code).sort()).toEqual([1, null]);
       expect(both.find(({ code }) => code === 1)?.text).toMatch(/already runs on/);
     } finally {
       await other.launcher(['stop']);

@@ -63,7 +63,7 @@ async function* entriesOf(client: pg.Client, tables: readonly Table[]): AsyncGen
 
 /**
  * Our tables, those first that others refer to. Without columns that PostgreSQL computes, and without positions in the server's own
- * log (xid8), which mean nothing on another server: those get their default.
+ * log (xid8), which mean nothing on another server: those are of the restore.
  */
 async function tablesInOrder(client: pg.Client): Promise<Table[]> {
   const { rows } = await client.query<{ name: string; columns: string[]; needs: string[] }>(

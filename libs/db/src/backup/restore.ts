@@ -121,6 +121,7 @@ function sourceOf(url: string, names: readonly string[], schema: string | null):
 async function load(tx: Tx, path: string, { tables }: BackupHeader): Promise<void> {
   const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
   const columnsOf = new Map(tables.map(({ name, columns }) => [name, columns.map(quoted).join(', ')]));
+  const places = await placeColumns(tx);
   await tx.query(`TRUNCATE ${tables.map(({ name }) => quoted(name)).join(', ')}`);
   let table = '';
   let batch: string[] = [];
@@ -128,9 +129,10 @@ async function load(tx: Tx, path: string, { tables }: BackupHeader): Promise<voi
   const flush = async (): Promise<void> => {
     if (batch.length === 0) return;
     const columns = columnsOf.get(table);
+    const mine = places.filter((place) => place.table === table);
     await tx.query(
-      `INSERT INTO ${quoted(table)} (${columns}) OVERRIDING SYSTEM VALUE
-       SELECT ${columns} FROM json_populate_recordset(NULL::${quoted(table)}, $1::json)`,
+      `INSERT INTO ${quoted(table)} (${[columns, ...mine.map(({ name }) => quoted(name))]}) OVERRIDING SYSTEM VALUE
+       SELECT ${[columns, ...mine.map(() => 'pg_current_xact_id()')]} FROM json_populate_recordset(NULL::${quoted(table)}, $1::json)`,
       [`[${batch.join(',')}]`],
     );
     batch = [];
@@ -148,6 +150,15 @@ async function load(tx: Tx, path: string, { tables }: BackupHeader): Promise<voi
   }
   await flush();
   await advanceSequences(tx);
+}
+
+/** Columns with places in the log of a server, which mean nothing on another: rows are of now, in the order of their ids. */
+async function placeColumns(tx: Tx): Promise<{ readonly table: string; readonly name: string }[]> {
+  return tx.query(
+    `SELECT c.relname AS "table", a.attname AS name FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+      WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT a.attisdropped
+        AND a.atttypid = 'xid8'::regtype`,
+  );
 }
 
 /** Numbers that were given are not given again. */
@@ -175,6 +186,11 @@ async function takeUp(tx: Tx, { sweep, push }: RestoreOptions): Promise<void> {
   );
   await forgetSpares(tx);
   await tx.query('UPDATE duty SET owner = NULL, lease_expires_at = NULL, next_at = clock_timestamp()');
+  // Cursors from before the restore are too old, those within the restored events are not.
+  await tx.query(
+    `UPDATE event_horizon SET id = 0,
+            xact = coalesce((SELECT xact FROM event ORDER BY xact LIMIT 1), pg_current_xact_id())`,
+  );
   await tx.query('UPDATE shard_owner SET owner = NULL, lease_expires_at = NULL');
   const flows = new Flows();
   await flows.start(tx, sweep);
