@@ -36,10 +36,13 @@ export const noTracing: Tracing = {
 /**
  * Tracing as the environment asks for it. The OpenTelemetry SDK is loaded only when there is somewhere to send spans: an amphora
  * must answer within 300 ms of its start.
+ * @throws Error when spans are wanted over gRPC, whose library is larger than the agent
  */
 export async function openTracing(amphoraId: string, env: NodeJS.ProcessEnv): Promise<Tracing> {
   if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return noTracing;
   if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || env.OTEL_TRACES_EXPORTER === 'none') return noTracing;
+  const protocol = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? env.OTEL_EXPORTER_OTLP_PROTOCOL;
+  if (protocol === 'grpc') throw new Error('The agent sends OTLP over HTTP only; OTEL_EXPORTER_OTLP_PROTOCOL is grpc.');
   const { openTelemetry } = await import('./open-telemetry.ts');
   return openTelemetry(amphoraId);
 }

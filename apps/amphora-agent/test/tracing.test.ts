@@ -43,4 +43,16 @@ describe('the trace of a change', () => {
       collector.close();
     }
   });
+
+  it('is left out, with a word in the log, when spans are wanted over gRPC', async () => {
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4317', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' };
+    const w = await createWorld({ env });
+    try {
+      await w.start();
+      await eventually('the log says so', () => w.log().includes('The agent sends OTLP over HTTP only'));
+      expect((await w.call('GET', '/1.0/info')).status).toBe(200);
+    } finally {
+      await w.close();
+    }
+  });
 });
