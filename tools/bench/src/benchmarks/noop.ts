@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startEcho } from '../echo.ts';
 import { Installation, NOOP } from '../installation.ts';
 import { type Benchmark, distribution, type Figure } from '../measure.ts';
+import { processorTime } from '../processor-time.ts';
 
 /** Creates before the first that counts: code is compiled and pools are filled by then. */
 const WARM_UP = 50;
@@ -20,7 +21,7 @@ export const noop: Benchmark = {
       const single = await creates(installation, signal);
       const rate = await createRate(installation, signal);
       const get = await getRate(installation, signal);
-      return [...single, rate, get];
+      return [...single, ...rate, get];
     } finally {
       await installation.stop();
     }
@@ -53,7 +54,9 @@ async function creates({ api }: Installation, signal: AbortSignal): Promise<Figu
   ];
 }
 
-async function createRate({ api }: Installation, signal: AbortSignal): Promise<Figure> {
+async function createRate(installation: Installation, signal: AbortSignal): Promise<Figure[]> {
+  const { api } = installation;
+  const before = processorTime(installation);
   const startedAt = performance.now();
   let created = 0;
   const client = async (): Promise<void> => {
@@ -63,15 +66,21 @@ async function createRate({ api }: Installation, signal: AbortSignal): Promise<F
     }
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
-  const value = created / ((performance.now() - startedAt) / 1000);
-  const goal = { of: 'value', above: 100 };
-  return {
-    what: `load balancers created to ACTIVE by ${CLIENTS} clients`,
-    unit: '/s',
-    values: { value },
-    count: created,
-    goal,
-  };
+  const seconds = (performance.now() - startedAt) / 1000;
+  const used = Object.entries(processorTime(installation)).map(([name, time]): [string, number] => [
+    name,
+    (time - (before[name] ?? 0)) / created,
+  ]);
+  return [
+    {
+      what: `load balancers created to ACTIVE by ${CLIENTS} clients`,
+      unit: '/s',
+      values: { value: created / seconds },
+      count: created,
+      goal: { of: 'value', above: 100 },
+    },
+    { what: 'processor time of each, by process', unit: 'ms', values: Object.fromEntries(used), count: created },
+  ];
 }
 
 async function getRate({ api }: Installation, signal: AbortSignal): Promise<Figure> {
