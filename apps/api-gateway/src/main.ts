@@ -1,6 +1,6 @@
 /** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
 import { readFileSync } from 'node:fs';
-import { Database, entities, Flows } from '@octavia/db';
+import { Database, entities, Flows, namingDatabaseTrouble } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
 import { exitWithError, GrpcServer, type Part, rpcClient, runAs, runUntilSignal } from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
@@ -21,7 +21,7 @@ async function main(): Promise<void> {
       health.close();
     },
   };
-  const server = addGateway(new GrpcServer(grpc), {
+  const server = addGateway(new GrpcServer({ ...grpc, nameError: namingDatabaseTrouble }), {
     db,
     flows: new Flows(),
     lookup,

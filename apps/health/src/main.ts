@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { Database, namingDatabaseTrouble } from '@octavia/db';
 import { HeartbeatServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
 import { monotonic } from './clock.ts';
@@ -12,7 +12,10 @@ async function main(): Promise<void> {
   const log = logger('health');
   const db = new Database({ ...config.database, applicationName: 'octavia health' }, []);
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
-  const server = new GrpcServer(config.grpc).add(HeartbeatServiceService, heartbeatHandlers(health));
+  const server = new GrpcServer({ ...config.grpc, nameError: namingDatabaseTrouble }).add(
+    HeartbeatServiceService,
+    heartbeatHandlers(health),
+  );
 
   await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
 }

@@ -26,7 +26,7 @@ import { ClassSparePool } from './spare-pool.ts';
 export interface HousekeepingOptions {
   readonly db: Database;
   readonly log: Logger;
-  readonly config: Omit<HousekeepingConfig, 'database' | 'grpc'>;
+  readonly config: Omit<HousekeepingConfig, 'database' | 'grpc' | 'process'>;
 }
 
 /** Rows of one table that go in one transaction: short enough to be in nobody's way. */

@@ -238,7 +238,8 @@ describe('the engine of flows', () => {
     const failover = await start(wanted('test.failover', key));
     await ended(failover);
     expect(performance.now() - startedAt).toBeLessThan(2_500);
-    expect(await ended(build)).toMatchObject({ state: 'CANCELLED', stopRequested: 'FAILOVER' });
+    // The first epoch: the running step was told, nobody waited for its lease to run out.
+    expect(await ended(build)).toMatchObject({ state: 'CANCELLED', stopRequested: 'FAILOVER', epoch: 1 });
     expect((await effects()).slice(3)).toEqual([
       ...['undo three', 'undo two', 'settled CANCELLED', 'do one', 'settled SUCCEEDED'],
     ]);
@@ -291,6 +292,17 @@ describe('the engine of flows', () => {
     await runner();
     const id = await start(wanted('test.build', uuidv7(), { two: 'wait' }, { deadlineMs: 300 }));
     expect(await ended(id)).toMatchObject({ state: 'FAILED', lastError: { reason: 'DEADLINE_EXCEEDED' } });
+  });
+
+  it('keeps its lease while a step takes longer than that, also when the pool of connections is busy', async () => {
+    await runner();
+    const id = await start(wanted('test.build', uuidv7(), { two: 'ignore' }));
+    await happened(id, 'do two');
+    const busy = Array.from({ length: 9 }, () => db.reader.query(`SELECT pg_sleep($1)`, [(LEASE_MS / 1000) * 2.5]));
+    await Promise.all(busy);
+    expect((await flows.get(db.reader, id)).epoch).toBe(1);
+    await open('two');
+    expect(await ended(id)).toMatchObject({ state: 'SUCCEEDED', epoch: 1 });
   });
 
   it('leaves versions that it does not know to other workers, and runs two side by side', async () => {

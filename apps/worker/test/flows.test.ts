@@ -167,6 +167,44 @@ describe('changing a load balancer', () => {
     expect(await world.listener(bad)).toMatchObject({ provisioning_status: 'ERROR' });
   });
 
+  it('serves a new amphora what is left when a creation is refused, and fails over with it', async () => {
+    world.refuse = (text) => (text.includes(':6666') ? 'cannot bind socket [6666]' : null);
+    world.compute.control.delayNext('build', 200);
+    const id = await world.create();
+    const bad = await world.addListener(id, 6666);
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+    expect(await world.listener(bad)).toMatchObject({
+      provisioning_status: 'ERROR',
+      fault_reason: 'CONFIGURATION_REFUSED',
+    });
+    const good = await world.addListener(id, 80);
+    await world.settled(id);
+    const [amphora] = await world.serving(id);
+    if (amphora) await world.fallSilent(amphora);
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+    expect(await world.listener(good)).toMatchObject({ provisioning_status: 'ACTIVE' });
+    expect(await world.listener(bad)).toMatchObject({ provisioning_status: 'ERROR' });
+    // A refused creation can be deleted as anything else.
+    await world.removeListener(bad);
+    await world.settled(id);
+    expect(await world.listener(bad)).toMatchObject({ provisioning_status: 'GONE' });
+  });
+
+  it('puts what cannot be rendered in ERROR with the reason, and serves the rest', async () => {
+    const id = await world.create();
+    const good = await world.addListener(id, 80);
+    await world.settled(id);
+    const bad = await world.addListener(id, 81);
+    await world.db.reader.query(`UPDATE listener SET protocol = 'UDP' WHERE id = $1`, [bad]);
+    await world.addListener(id, 82);
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+    expect(await world.listener(good)).toMatchObject({ provisioning_status: 'ACTIVE' });
+    expect(await world.listener(bad)).toMatchObject({
+      provisioning_status: 'ERROR',
+      fault_reason: 'UNSUPPORTED_BY_PROVIDER',
+    });
+  });
+
   it('keeps trying while the amphora cannot be reached, without losing a change', async () => {
     const id = await world.create();
     await world.settled(id);
@@ -330,6 +368,7 @@ describe('deleting', () => {
   it('marks a spare that does not come up for deletion, and deletes it', async () => {
     world.compute.control.failNext('build', new AmphoraBuildError('no room'));
     await world.spare('DELETED');
+    await world.idle();
     expect(await world.leftovers()).toMatchObject(NOTHING);
   });
 });

@@ -46,7 +46,7 @@ const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
 /** A worker over noop drivers and a real database, and what a gateway would write there. */
 export class TestWorld {
-  readonly #test: TestDatabase;
+  readonly test: TestDatabase;
   readonly db: Database;
   readonly #leaseDb: Database;
   readonly compute = new NoopComputeDriver();
@@ -65,7 +65,7 @@ export class TestWorld {
   readonly #complaints: string[] = [];
 
   constructor(test: TestDatabase) {
-    this.#test = test;
+    this.test = test;
     this.db = new Database({ url: test.url, applicationName: 'test' }, entities);
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 }, []);
   }
@@ -103,7 +103,7 @@ export class TestWorld {
   async close(): Promise<void> {
     await this.#runner?.stop();
     await Promise.all([this.db.stop(), this.#leaseDb.stop()]);
-    await this.#test.drop();
+    await this.test.drop();
     const bugs = this.#complaints.filter((line) => line.includes('flow engine failed'));
     if (bugs.length > 0) throw new Error(bugs.join(''));
   }
@@ -238,12 +238,17 @@ export class TestWorld {
     return tree.loadBalancer;
   }
 
-  /** Waits until nothing is queued or runs, and returns the load balancer. */
-  async settled(id: string): Promise<LoadBalancer> {
+  /** Waits until nothing is queued or runs. */
+  async idle(): Promise<void> {
     await this.until('the end of all flows', async () => {
       const open = await this.db.reader.query(`SELECT id FROM flow WHERE state IN ('QUEUED', 'RUNNING')`);
       return open.length === 0;
     });
+  }
+
+  /** The load balancer as it is when nothing is queued or runs any more. */
+  async settled(id: string): Promise<LoadBalancer> {
+    await this.idle();
     return this.lb(id);
   }
 

@@ -3,6 +3,7 @@ export * from './amphora/index.ts';
 export { Database, type DatabaseOptions, type Tx } from './core/database.ts';
 export { migrate, schemaVersion } from './core/migrate.ts';
 export type { NotificationHandler, Notifications } from './core/notifications.ts';
+export { DatabaseUnavailable, isDatabaseTrouble, namingDatabaseTrouble } from './core/trouble.ts';
 export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';

@@ -12,7 +12,6 @@ const env: NodeJS.ProcessEnv = {
   PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`,
   NX_DAEMON: 'false',
   NX_TUI: 'false',
-  NO_COLOR: '1',
 };
 
 interface Check {

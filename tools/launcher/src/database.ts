@@ -4,6 +4,7 @@ import { type PostgresServer, startPostgres } from '@octavia/postgres';
 import pg from 'pg';
 import { type Home, readIfThere, writeWhole } from './home.ts';
 import { type Installation, isFree, type Secrets } from './installation.ts';
+import { PostgresWatch } from './postgres-watch.ts';
 
 const DATABASE = 'octavia';
 /** PostgreSQL from this version on. Source: design section 7. */
@@ -42,11 +43,12 @@ export async function openDatabase(
     await writeWhole(urlFile, `${url}\n`);
     const applied = await migrate(url);
     await claim(url, installation.id);
+    const watch = server && new PostgresWatch(server, () => restart(home, installation, secrets), say);
     return {
       description: `PostgreSQL ${version}, ${server ? (server.wasRunning ? 'embedded, was still running' : 'embedded') : 'yours'}`,
       urlFile,
       applied,
-      stop: async () => server?.stop(),
+      stop: async () => watch?.stop(),
     };
   } catch (error) {
     await server?.stop();
@@ -69,6 +71,15 @@ async function embedded(home: Home, { ports }: Installation, secrets: Secrets): 
     binariesFolder: join(home.postgres, 'binaries'),
     settings: { max_connections: '100', shared_buffers: '64MB' },
   });
+}
+
+/** Never makes a new data folder: with the old one gone, everything is, and an empty database would hide that. */
+async function restart(home: Home, installation: Installation, secrets: Secrets): Promise<PostgresServer> {
+  const data = join(home.postgres, 'data');
+  if ((await readIfThere(join(data, 'PG_VERSION'))) === null) {
+    throw new Error(`The data of PostgreSQL is gone from ${data}. Put it back, or stop the controller (npm stop).`);
+  }
+  return embedded(home, installation, secrets);
 }
 
 function databaseUrl(server: PostgresServer): string {

@@ -173,7 +173,7 @@ export class Journey {
       : [program, ...args];
     const env: NodeJS.ProcessEnv = { ...process.env, OCTAVIA_HOME: this.home, HOME: this.home, NO_COLOR: '1' };
     // What this test run's own npm and vitest set would be the newcomer's settings.
-    for (const name of Object.keys(env)) if (/^(npm_|VITEST|NODE_ENV|TEST)/.test(name)) delete env[name];
+    for (const name of Object.keys(env)) if (/^(npm_|VITEST|NODE_ENV|TEST|FORCE_COLOR)/.test(name)) delete env[name];
     env.npm_config_update_notifier = 'false';
     return new Promise((done, fail) => {
       const child = spawn(command, rest, { cwd: CLONE, env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -4,7 +4,7 @@ import {
   type Database,
   type FlowQueue,
   Flows,
-  isConnectionLost,
+  isDatabaseTrouble,
   type Lease,
   LeaseLost,
 } from '@octavia/db';
@@ -107,7 +107,7 @@ export class FlowRun<Parts> {
       if (error instanceof LeaseLost || error instanceof LeaseGone)
         this.#log.warn('lease lost, flow left to its successor');
       else if (error instanceof WorkerStops || error instanceof StepIgnoresSignal) await this.#release();
-      else if (isConnectionLost(error)) await this.#release();
+      else if (isDatabaseTrouble(error)) await this.#release();
       // A bug of ours. Its lease runs out, which keeps the next try from following at once.
       else this.#log.error({ err: error }, 'the flow engine failed');
     } finally {
@@ -245,7 +245,7 @@ export class FlowRun<Parts> {
       throw error;
     }
     if (error instanceof Superseded) return { reason: SUPERSEDED, message: error.message };
-    const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isConnectionLost(error);
+    const isUnavailable = (error instanceof DomainError && error.kind === 'unavailable') || isDatabaseTrouble(error);
     const fault = faultOf(error);
     if (!isUnavailable) {
       this.#log.warn(
@@ -381,7 +381,7 @@ export class FlowRun<Parts> {
       try {
         return await write();
       } catch (error) {
-        if (!isConnectionLost(error)) throw error;
+        if (!isDatabaseTrouble(error)) throw error;
         if (!this.#run.leases.isHeld(this.lease)) throw new LeaseGone();
         await sleep(DATABASE_RETRY_MS);
       }

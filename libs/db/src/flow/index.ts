@@ -1,4 +1,3 @@
-export { isConnectionLost } from './connection-lost.ts';
 export {
   type ClaimedFlow,
   type ClaimRequest,

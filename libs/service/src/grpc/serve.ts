@@ -50,13 +50,15 @@ const getter = {
 /** Runs bodies of handlers: everything that they throw ends up in a status, and nowhere else. */
 export class CallRunner {
   readonly #log: Logger;
+  readonly #nameError: (error: unknown) => unknown;
   readonly #streams = new Set<AbortController>();
   /** Calls without an answer yet, as functions that answer them at once. */
   readonly #unanswered = new Set<() => void>();
   #isStopping = false;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, nameError: (error: unknown) => unknown = (error) => error) {
     this.#log = log;
+    this.#nameError = nameError;
   }
 
   /** Ends the streams, whose handlers see it by their signal; calls with one reply go on. */
@@ -139,7 +141,8 @@ export class CallRunner {
         span.setAttribute(ATTR.RPC_STATUS, 'OK');
         this.#log.debug(fields(full, startedAt, caller), 'call ended');
         return reply;
-      } catch (error) {
+      } catch (thrown) {
+        const error = this.#nameError(thrown);
         const sent = toStatus(error);
         span.setAttribute(ATTR.RPC_STATUS, status[sent.code]);
         recordFailure(span, error);

@@ -25,6 +25,8 @@ export interface GrpcServerOptions {
   readonly maxMessageBytes?: number;
   /** How often the TLS files are looked at, in milliseconds. Default 5 s. */
   readonly tlsReloadMs?: number;
+  /** Gives an error that a handler threw a name that a caller can act on, such as trouble with a database. Default: as it is. */
+  readonly nameError?: (error: unknown) => unknown;
   readonly log?: Logger;
 }
 
@@ -65,7 +67,7 @@ export class GrpcServer implements Part {
     logGrpc();
     this.#options = options;
     this.#log = options.log ?? logger('grpc');
-    this.#calls = new CallRunner(this.#log);
+    this.#calls = new CallRunner(this.#log, options.nameError);
     this.#server = new Server(this.#serverOptions());
     this.#health.addTo(this.#server);
   }

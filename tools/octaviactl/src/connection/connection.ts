@@ -20,8 +20,8 @@ export interface Method<Request, Reply> {
 
 /** How long one call may take, in milliseconds. Nothing slow happens inside a call, so this is generous. */
 const CALL_DEADLINE_MS = 30_000;
-/** Waits before the repetitions of a call that found no server, in milliseconds. */
-const RETRY_DELAYS_MS = [100, 300, 900];
+/** Waits before the repetitions of a call that found no server, in milliseconds: a database that ended is back in two seconds. */
+const RETRY_DELAYS_MS = [100, 300, 900, 1_800];
 
 /** Tells whether the same call may succeed a moment later. */
 export function isUnavailable(error: unknown): boolean {

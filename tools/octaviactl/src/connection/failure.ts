@@ -65,6 +65,8 @@ function hintOf(code: status, requestId: string): string | undefined {
     case status.UNAUTHENTICATED:
     case status.PERMISSION_DENIED:
       return 'Other roles: --role, or roles in the connection file.';
+    case status.UNAVAILABLE:
+      return 'See what is missing with: octaviactl status';
     case status.UNIMPLEMENTED:
       return 'The controller is older than this octaviactl. Compare the versions: octaviactl status';
     default:
