@@ -1,6 +1,6 @@
 /** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
 import { readFileSync } from 'node:fs';
-import { Database, entities, Flows, namingDatabaseTrouble } from '@octavia/db';
+import { Database, Flows, namingDatabaseTrouble } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
 import { exitWithError, GrpcServer, type Part, rpcClient, runAs, runUntilSignal } from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
@@ -10,7 +10,7 @@ import { HealthChecks } from './health-check.ts';
 
 async function main(): Promise<void> {
   const { database, process: self, grpc, client, services, policy } = readConfig(process.env);
-  const db = new Database({ ...database, applicationName: 'octavia api-gateway' }, entities);
+  const db = new Database({ ...database, applicationName: 'octavia api-gateway' });
   const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
   const health = new HealthChecks(client.tls);
   const clients: Part = {
