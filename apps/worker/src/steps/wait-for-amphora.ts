@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Amphora, type AmphoraFacts, DomainError } from '@octavia/domain';
 import { AmphoraBuildError, type Instance } from '@octavia/drivers';
+import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 
 /** Pauses between two looks, in milliseconds: a local amphora is up in 300, a virtual machine takes a minute. */
@@ -16,12 +17,12 @@ export interface WaitForAmphoraState {
 export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
   name: 'wait_for_amphora',
   async do({ newAmphoraId }, context) {
-    const { amphorae, secrets, transaction, reader } = context;
+    const { amphorae, secrets, reader } = context;
     const amphora = await amphorae.get(reader, newAmphoraId);
     if (amphora.status !== 'BOOTING') return;
     const instance = await built(amphora, context);
     const facts = await firstAnswer(newAmphoraId, instance, context);
-    await transaction(async (tx) => {
+    return new Closing(async (tx) => {
       await amphorae.update(tx, newAmphoraId, {
         computeId: instance.computeId,
         computeHost: instance.computeHost,
@@ -33,8 +34,8 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
       if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, newAmphoraId, 'ALLOCATED');
       // It has its key now; ours is not needed any more.
       await secrets.delete(tx, 'amphora_certificate', newAmphoraId);
+      return {};
     });
-    return;
   },
 };
 

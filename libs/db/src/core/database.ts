@@ -14,9 +14,14 @@ export interface Tx {
   query<Result = any>(sql: string, values?: readonly unknown[]): Promise<Result>;
 }
 
+/** Sent together with COMMIT, after all else: when it fails, nothing is committed. */
+export interface Guard extends Statement {
+  /** What a failure of it means. Default: itself. */
+  failure?(error: unknown): unknown;
+}
+
 export interface TransactionOptions {
-  /** Sent together with COMMIT, after all else: when it fails, nothing is committed. */
-  readonly guard?: Statement;
+  readonly guard?: Guard;
 }
 
 /** Tries of a transaction that PostgreSQL broke off for a deadlock or a serialisation failure. Both are rare, and a retry heals them. */
@@ -118,8 +123,12 @@ function txOf(connection: Connection): Tx {
 }
 
 /** Where a statement failed and the work went on none the less, PostgreSQL answers COMMIT with ROLLBACK, without an error. */
-async function commit(client: pg.ClientBase, guard: Statement | undefined): Promise<void> {
-  const guarded = guard ? run(client, guard.sql, guard.values) : null;
+async function commit(client: pg.ClientBase, guard: Guard | undefined): Promise<void> {
+  const guarded = guard
+    ? run(client, guard.sql, guard.values).catch((error) => {
+        throw guard.failure?.(error) ?? error;
+      })
+    : null;
   const [{ command }] = await Promise.all([client.query('COMMIT'), guarded]);
   if (command !== 'COMMIT')
     throw new Error('The transaction was rolled back, because one of its statements had failed.');
