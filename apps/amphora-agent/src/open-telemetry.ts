@@ -54,9 +54,13 @@ function startSpan(tracer: Tracer, name: string, parent: Context, kind: SpanKind
   return {
     traceId: span.spanContext().traceId,
     child: (childName) => startSpan(tracer, childName, context, SpanKind.INTERNAL),
+    named: (newName) => span.updateName(newName),
     set: (attribute, value) => span.setAttribute(attribute, value),
     end(error) {
-      if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+      if (error !== undefined) {
+        span.setAttribute(ATTRIBUTE.error, error instanceof Error ? error.name : '_OTHER');
+        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+      }
       span.end();
     },
   };

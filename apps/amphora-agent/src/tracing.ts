@@ -3,6 +3,8 @@ export interface TraceSpan {
   /** 32 hex digits, or null when the caller sent none. */
   readonly traceId: string | null;
   child(name: string): TraceSpan;
+  /** Replaces its name: that of a request is known only once its route is. */
+  named(name: string): void;
   set(attribute: string, value: string | number): void;
   end(error?: unknown): void;
 }
@@ -18,7 +20,10 @@ export interface Tracing {
 export const ATTRIBUTE = {
   method: 'http.request.method',
   path: 'url.path',
+  scheme: 'url.scheme',
+  route: 'http.route',
   status: 'http.response.status_code',
+  error: 'error.type',
   amphora: 'octavia.amphora.id',
 } as const;
 
@@ -34,6 +39,7 @@ export const noTracing: Tracing = {
  */
 export async function openTracing(amphoraId: string, env: NodeJS.ProcessEnv): Promise<Tracing> {
   if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return noTracing;
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || env.OTEL_TRACES_EXPORTER === 'none') return noTracing;
   const { openTelemetry } = await import('./open-telemetry.ts');
   return openTelemetry(amphoraId);
 }
@@ -43,5 +49,5 @@ function traceIdOf(traceparent: string | undefined): string | null {
 }
 
 function silentSpan(traceId: string | null): TraceSpan {
-  return { traceId, child: () => silentSpan(traceId), set: () => {}, end: () => {} };
+  return { traceId, child: () => silentSpan(traceId), named: () => {}, set: () => {}, end: () => {} };
 }

@@ -28,7 +28,7 @@ describe('the trace of a change', () => {
       await w.call('PUT', `/1.0/loadbalancer/${w.lb}/reload`, '', headers);
       await eventually('the spans have arrived', () => bodies.join('').includes('haproxy reload'));
       const sent = bodies.join('');
-      for (const name of ['haproxy check', 'haproxy start', `PUT /1.0/loadbalancer/${w.lb}/reload`])
+      for (const name of ['haproxy check', 'haproxy start', 'PUT /1.0/loadbalancer/:lb/:action'])
         expect(sent).toContain(name);
       const spans = bodies.flatMap((body) => JSON.parse(body).resourceSpans[0].scopeSpans[0].spans);
       const ours = spans.filter(({ traceId }) => traceId === TRACE_ID);

@@ -59,6 +59,12 @@ export const readConfig = settings(
         max: 1_000,
         doc: 'Spare amphorae that housekeeping keeps; shown in the state of the system.',
       }),
+      heartbeatTimeoutMs: duration('HEARTBEAT_TIMEOUT', {
+        default: '60s',
+        min: '300ms',
+        max: '1h',
+        doc: 'Silence after which health replaces an amphora; from then on the state of the system counts it as silent.',
+      }),
       flowDeadlineMs: duration('FLOW_DEADLINE', {
         default: `${DEFAULT_DEADLINE_MS}ms`,
         min: '1s',

@@ -1,6 +1,8 @@
 import type { Database } from '@octavia/db';
 import {
   AmphoraServiceService,
+  EventServiceService,
+  FlowServiceService,
   HealthMonitorServiceService,
   ListenerServiceService,
   LoadBalancerServiceService,
@@ -11,6 +13,8 @@ import {
 import type { GrpcServer } from '@octavia/service';
 import { Changes, type FlowStarter } from './changes.ts';
 import { amphoraHandlers } from './handlers/amphora.ts';
+import { eventHandlers } from './handlers/event.ts';
+import { flowHandlers } from './handlers/flow.ts';
 import { healthMonitorHandlers } from './handlers/health-monitor.ts';
 import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
@@ -43,5 +47,7 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(MemberServiceService, memberHandlers(parts))
     .add(HealthMonitorServiceService, healthMonitorHandlers(parts))
     .add(AmphoraServiceService, amphoraHandlers(parts))
+    .add(FlowServiceService, flowHandlers(parts))
+    .add(EventServiceService, eventHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

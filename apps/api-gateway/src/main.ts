@@ -1,24 +1,31 @@
 /** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
-import { readFileSync } from 'node:fs';
 import { Database, Flows, namingDatabaseTrouble } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
-import { exitWithError, GrpcServer, type Part, rpcClient, runAs, runUntilSignal } from '@octavia/service';
+import {
+  exitWithError,
+  GrpcServer,
+  type Part,
+  ProcessIdentity,
+  rpcClient,
+  runAs,
+  runUntilSignal,
+} from '@octavia/service';
 import { canonicalAddress } from './check/address.ts';
 import { readConfig } from './config.ts';
 import { addGateway } from './gateway.ts';
-import { HealthChecks } from './health-check.ts';
+import { Processes } from './processes.ts';
 
 async function main(): Promise<void> {
   const { database, process: self, grpc, client, services, policy } = readConfig(process.env);
   const db = new Database({ ...database, applicationName: 'octavia api-gateway' });
   const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
-  const health = new HealthChecks(client.tls);
+  const processes = new Processes(client.tls);
   const clients: Part = {
     name: 'clients',
     start: async () => {},
     stop: async () => {
       lookup.close();
-      health.close();
+      processes.close();
     },
   };
   const server = addGateway(new GrpcServer({ ...grpc, nameError: namingDatabaseTrouble }), {
@@ -32,7 +39,7 @@ async function main(): Promise<void> {
       flowDeadlineMs: policy.flowDeadlineMs,
     },
     installation: {
-      version: JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
+      self: new ProcessIdentity('api-gateway', [grpc.tls]),
       address: grpc.bind,
       services: [
         { name: 'worker', address: services.worker },
@@ -40,12 +47,14 @@ async function main(): Promise<void> {
         { name: 'heartbeat-udp', address: services.heartbeatUdp },
         { name: 'housekeeping', address: services.housekeeping },
       ],
-      checkHealth: (address, limitMs) => health.check(address, limitMs),
+      processes,
       sparesWanted: policy.sparesWanted,
+      heartbeatTimeoutMs: policy.heartbeatTimeoutMs,
     },
   });
   // It parses what callers send, so it gives root away.
-  await runUntilSignal([db, clients, server, runAs(self.runAs)]); // Starts left to right; drains and stops right to left.
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, clients, server, runAs(self.runAs)], { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -1,8 +1,9 @@
 import type { Database } from '@octavia/db';
 import type { ObjectKind, Topology } from '@octavia/domain';
 import type { LookupServiceClient } from '@octavia/proto';
-import type { HostPort, RpcClient } from '@octavia/service';
+import type { HostPort, ProcessIdentity, RpcClient } from '@octavia/service';
 import type { Changes } from './changes.ts';
+import type { Processes } from './processes.ts';
 import type { Replies } from './replies.ts';
 import type { SubnetFinder } from './subnet-finder.ts';
 
@@ -22,14 +23,16 @@ export interface Policy {
 
 /** What the system's status is made of. */
 export interface Installation {
-  readonly version: string;
-  /** Where this gateway listens. */
+  /** This gateway. */
+  readonly self: ProcessIdentity;
+  /** Where it listens. */
   readonly address: HostPort;
   /** Our other services and where their gRPC servers listen. */
   readonly services: readonly { readonly name: string; readonly address: HostPort }[];
-  /** Asks a service for its health: SERVING, NOT_SERVING or UNREACHABLE. */
-  checkHealth(address: HostPort, limitMs: number): Promise<string>;
+  readonly processes: Processes;
   readonly sparesWanted: number;
+  /** Milliseconds of silence after which an amphora is replaced. */
+  readonly heartbeatTimeoutMs: number;
 }
 
 /** What the handlers are made of. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Amphorae } from '@octavia/db';
+import { VERSION } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAll, listener, loadBalancer, member, pool } from './messages.ts';
@@ -208,14 +209,15 @@ describe('the system', () => {
   it('tells an administrator how it is, also what is down', async () => {
     const status = await world.system.getSystemStatus({}, admin);
     expect(status).toMatchObject({
-      version: '1.2.3',
+      version: VERSION,
       ready: false,
       services: [
-        { name: 'api-gateway', address: '127.0.0.1:9876', state: 'SERVING', version: '1.2.3' },
-        { name: 'worker', state: 'SERVING' },
-        { name: 'housekeeping', state: 'UNREACHABLE' },
+        { name: 'api-gateway', address: '127.0.0.1:9876', state: 'SERVING', version: VERSION },
+        { name: 'worker', state: 'SERVING', version: VERSION, logLevel: { level: 'info' } },
+        { name: 'housekeeping', state: 'UNREACHABLE', version: '' },
       ],
       drivers: { compute: 'noop' },
+      mode: 'loopback',
       sparesWanted: 2,
     });
     expect(status.database).toMatch(/^PostgreSQL \d+\.\d+$/);

@@ -4,6 +4,8 @@ import { type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { type Caller, NotFound, type ObjectKind } from '@octavia/domain';
 import {
   AmphoraServiceClient,
+  EventServiceClient,
+  FlowServiceClient,
   HealthMonitorServiceClient,
   ListenerServiceClient,
   LoadBalancerServiceClient,
@@ -11,12 +13,24 @@ import {
   LookupServiceService,
   MemberServiceClient,
   PoolServiceClient,
+  ProcessServiceService,
   SystemServiceClient,
 } from '@octavia/proto';
-import { formatHostPort, GrpcServer, logger, type RpcClient, rpcClient, unary } from '@octavia/service';
+import {
+  type Definition,
+  formatHostPort,
+  GrpcServer,
+  logger,
+  ProcessIdentity,
+  processHandlers,
+  type RpcClient,
+  rpcClient,
+  type TlsFiles,
+  unary,
+} from '@octavia/service';
 import { type TestPki, testPki } from '@octavia/service/testing';
 import { addGateway } from '../src/gateway.ts';
-import { HealthChecks } from '../src/health-check.ts';
+import { Processes } from '../src/processes.ts';
 
 const log = logger('test');
 log.level = 'silent';
@@ -34,8 +48,12 @@ export interface World {
   readonly members: RpcClient<typeof MemberServiceClient.service>;
   readonly healthMonitors: RpcClient<typeof HealthMonitorServiceClient.service>;
   readonly amphorae: RpcClient<typeof AmphoraServiceClient.service>;
+  readonly flows: RpcClient<typeof FlowServiceClient.service>;
+  readonly events: RpcClient<typeof EventServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
   readonly test: TestDatabase;
+  /** A client of the gateway with another definition of the contract. */
+  raw<D extends Definition>(service: D): RpcClient<D>;
   stop(): Promise<void>;
 }
 
@@ -62,7 +80,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const worker = await startWorker(pki);
   const tls = await pki.cert('api-gateway');
   const lookup = rpcClient(LookupServiceClient, worker.address, tls);
-  const health = new HealthChecks(tls);
+  const processes = new Processes(tls);
   const server = new GrpcServer({ bind, tls, allowedClients: ['api-tier'], log });
   addGateway(server, {
     db,
@@ -75,29 +93,32 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       flowDeadlineMs: 60_000,
     },
     installation: {
-      version: '1.2.3',
+      self: new ProcessIdentity('api-gateway', [tls]),
       address: { host: '127.0.0.1', port: 9876 },
       services: [
         { name: 'worker', address: worker.address },
         // Nothing listens on port 1.
         { name: 'housekeeping', address: { host: '127.0.0.1', port: 1 } },
       ],
-      checkHealth: (address, limitMs) => health.check(address, limitMs),
+      processes,
       sparesWanted: 2,
+      heartbeatTimeoutMs: 10_000,
     },
   });
   await server.start();
-  const clients = await openClients(pki, formatHostPort(server.address));
+  const clientTls = await pki.cert('api-tier');
+  const clients = openClients(clientTls, formatHostPort(server.address));
   return {
     db,
     subnet,
     test,
     ...clients,
+    raw: (service) => rpcClient({ service }, server.address, clientTls),
     async stop() {
       for (const client of Object.values(clients)) client.close();
       await server.stop();
       lookup.close();
-      health.close();
+      processes.close();
       await worker.stop();
       await db.stop();
       await test.drop();
@@ -107,20 +128,21 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 }
 
 async function startWorker(pki: TestPki): Promise<GrpcServer> {
-  const worker = new GrpcServer({ bind, tls: await pki.cert('worker'), allowedClients: ['api-gateway'], log });
+  const tls = await pki.cert('worker');
+  const worker = new GrpcServer({ bind, tls, allowedClients: ['api-gateway'], log });
+  worker.add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', [tls])));
   worker.add(LookupServiceService, {
     getSubnet: unary(({ id }) => {
       if (id !== FOREIGN_SUBNET.id) throw new NotFound('subnet', id);
       return FOREIGN_SUBNET;
     }),
-    getDrivers: unary(() => ({ names: { compute: 'noop' } })),
+    getDrivers: unary(() => ({ names: { compute: 'noop' }, mode: 'loopback' })),
   });
   await worker.start();
   return worker;
 }
 
-async function openClients(pki: TestPki, address: string) {
-  const tls = await pki.cert('api-tier');
+function openClients(tls: TlsFiles, address: string) {
   return {
     loadBalancers: rpcClient(LoadBalancerServiceClient, address, tls),
     listeners: rpcClient(ListenerServiceClient, address, tls),
@@ -128,6 +150,8 @@ async function openClients(pki: TestPki, address: string) {
     members: rpcClient(MemberServiceClient, address, tls),
     healthMonitors: rpcClient(HealthMonitorServiceClient, address, tls),
     amphorae: rpcClient(AmphoraServiceClient, address, tls),
+    flows: rpcClient(FlowServiceClient, address, tls),
+    events: rpcClient(EventServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),
   };
 }

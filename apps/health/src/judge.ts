@@ -15,7 +15,7 @@ import { ATTR, type Logger } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
-import type { HealthMetrics } from './metrics.ts';
+import type { CAUSES, HealthMetrics } from './metrics.ts';
 import { failoverWaitMs, mismatchWaitMs } from './retry.ts';
 import type { Roster } from './roster.ts';
 import type { Shards } from './shards.ts';
@@ -51,7 +51,7 @@ const AT_ONCE = 4;
 /** What is known of an amphora's silence. */
 interface Silence {
   readonly amphoraId: string;
-  readonly cause: 'heartbeat_lost' | 'never_heard' | 'listener_mismatch';
+  readonly cause: (typeof CAUSES)[number];
   /** Milliseconds since the last heartbeat; null when there never was one. */
   readonly heartbeatAgeMs: number | null;
   /** Milliseconds since it was last well, or since it should have been heard. */

@@ -1,6 +1,14 @@
 import { Database, namingDatabaseTrouble } from '@octavia/db';
-import { HeartbeatServiceService } from '@octavia/proto';
-import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
+import { HeartbeatServiceService, ProcessServiceService } from '@octavia/proto';
+import {
+  exitWithError,
+  GrpcServer,
+  logger,
+  ProcessIdentity,
+  processHandlers,
+  runAs,
+  runUntilSignal,
+} from '@octavia/service';
 import { monotonic } from './clock.ts';
 import { advertisedAddress, readConfig } from './config.ts';
 import { heartbeatHandlers } from './handlers/heartbeat.ts';
@@ -12,12 +20,12 @@ async function main(): Promise<void> {
   const log = logger('health');
   const db = new Database({ ...config.database, applicationName: 'octavia health' });
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
-  const server = new GrpcServer({ ...config.grpc, nameError: namingDatabaseTrouble }).add(
-    HeartbeatServiceService,
-    heartbeatHandlers(health),
-  );
+  const server = new GrpcServer({ ...config.grpc, nameError: namingDatabaseTrouble })
+    .add(HeartbeatServiceService, heartbeatHandlers(health))
+    .add(ProcessServiceService, processHandlers(new ProcessIdentity('health', [config.grpc.tls])));
 
-  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)]); // Starts left to right; drains and stops right to left.
+  // Starts left to right; drains and stops right to left.
+  await runUntilSignal([db, server, ...health.parts, runAs(config.process.runAs)], { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -4,12 +4,33 @@ import type { Clock } from './clock.ts';
 
 export type Outcome = 'fresh' | 'late' | 'replayed' | 'unknown' | 'not_owned';
 
+/** Why an amphora is replaced. */
+export const CAUSES = ['heartbeat_lost', 'never_heard', 'listener_mismatch'] as const;
+
 /** What this process counts and measures. Make it after telemetry is loaded. */
 export class HealthMetrics {
-  readonly batches = meter().createCounter(METRIC.HEARTBEAT_BATCHES, { unit: '{batch}' });
-  readonly failovers = meter().createCounter(METRIC.FAILOVERS, { unit: '{failover}' });
-  readonly scanSeconds = meter().createHistogram(METRIC.HEALTH_SCAN_DURATION, { unit: 's' });
-  readonly #packets = meter().createCounter(METRIC.HEARTBEAT_PACKETS, { unit: '{packet}' });
+  readonly batches = meter().createCounter(METRIC.HEARTBEAT_BATCHES, {
+    unit: '{batch}',
+    description: 'Batches of heartbeats',
+  });
+  readonly failovers = meter().createCounter(METRIC.FAILOVERS, {
+    unit: '{failover}',
+    description: 'Failovers started, by cause',
+  });
+  readonly scanSeconds = meter().createHistogram(METRIC.HEALTH_SCAN_DURATION, {
+    unit: 's',
+    description: 'One search for silent amphorae',
+  });
+  readonly #packets = meter().createCounter(METRIC.HEARTBEAT_PACKETS, {
+    unit: '{packet}',
+    description: 'Heartbeats by what became of them',
+  });
+
+  constructor() {
+    // From the start, so that the first increase is one.
+    for (const cause of CAUSES) this.failovers.add(0, { [ATTR.REASON]: cause });
+    this.batches.add(0);
+  }
 
   packet(outcome: Outcome, count: number): void {
     this.#packets.add(count, { [ATTR.HEARTBEAT_OUTCOME]: outcome });
@@ -18,7 +39,10 @@ export class HealthMetrics {
   /** Shows how many amphorae are alive, silent, or were never heard. */
   watch(table: AmphoraTable, clock: Clock): void {
     meter()
-      .createObservableGauge(METRIC.AMPHORA_LIVENESS, { unit: '{amphora}' })
+      .createObservableGauge(METRIC.AMPHORA_LIVENESS, {
+        unit: '{amphora}',
+        description: 'Amphorae of our shards by liveness',
+      })
       .addCallback((result) => {
         for (const [liveness, count] of Object.entries(table.counts(clock()))) {
           result.observe(count, { [ATTR.LIVENESS]: liveness });

@@ -1,5 +1,14 @@
 /** heartbeat-udp: opens what amphorae say and hands it to the owner of their shard. It holds no database password. */
-import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
+import { ProcessServiceService } from '@octavia/proto';
+import {
+  exitWithError,
+  GrpcServer,
+  logger,
+  ProcessIdentity,
+  processHandlers,
+  runAs,
+  runUntilSignal,
+} from '@octavia/service';
 import { readConfig } from './config.ts';
 import { drainAtEnd, ownerConnections } from './delivery.ts';
 import { Intake } from './intake.ts';
@@ -29,14 +38,20 @@ async function main(): Promise<void> {
   const shardMap = new ShardMapWatch({ addresses: config.health.addresses, tls, log }, (map) => router.follow(map));
 
   // The socket stops first, then what it brought is sent, then the map is let go.
-  await runUntilSignal([
-    new GrpcServer(config.grpc),
-    shardMap,
-    drainAtEnd(router),
-    new DropWatch(counts, router, log),
-    socket,
-    runAs(config.process.runAs),
-  ]);
+  await runUntilSignal(
+    [
+      new GrpcServer(config.grpc).add(
+        ProcessServiceService,
+        processHandlers(new ProcessIdentity('heartbeat-udp', [tls])),
+      ),
+      shardMap,
+      drainAtEnd(router),
+      new DropWatch(counts, router, log),
+      socket,
+      runAs(config.process.runAs),
+    ],
+    { settings: readConfig },
+  );
 }
 
 main().catch(exitWithError);

@@ -21,13 +21,19 @@ export class DropWatch implements Part {
   }
 
   async start(): Promise<void> {
-    const packets = meter().createObservableCounter(METRIC.HEARTBEAT_PACKETS, { unit: '{packet}' });
+    const packets = meter().createObservableCounter(METRIC.HEARTBEAT_PACKETS, {
+      unit: '{packet}',
+      description: 'Datagrams by what became of them',
+    });
     packets.addCallback((result) => {
       for (const outcome of OUTCOMES) {
         result.observe(this.#counts.get(outcome), { [ATTR.HEARTBEAT_OUTCOME]: outcome });
       }
     });
-    const waiting = meter().createObservableGauge(METRIC.HEARTBEAT_WAITING, { unit: '{amphora}' });
+    const waiting = meter().createObservableGauge(METRIC.HEARTBEAT_WAITING, {
+      unit: '{amphora}',
+      description: 'Amphorae whose heartbeats wait for an owner',
+    });
     waiting.addCallback((result) => result.observe(this.#router.waiting));
     this.#timer = setInterval(() => this.#tell(), TELL_MS);
   }
@@ -51,7 +57,10 @@ export class DropWatch implements Part {
  * @param onSilentOwner called for each failed try
  */
 export function batchObserver(log: Logger, onSilentOwner: () => void): RouterObserver {
-  const batches = meter().createCounter(METRIC.HEARTBEAT_BATCHES, { unit: '{batch}' });
+  const batches = meter().createCounter(METRIC.HEARTBEAT_BATCHES, {
+    unit: '{batch}',
+    description: 'Batches sent to owners',
+  });
   const failing = new Set<string>();
   return {
     onBatch(outcome, owner, error) {

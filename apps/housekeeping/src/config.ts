@@ -59,6 +59,34 @@ export const readConfig = settings({
       }),
     },
   },
+  certificates: {
+    intervalMs: duration('CERT_INTERVAL', {
+      default: '1h',
+      min: '100ms',
+      max: '1d',
+      doc: 'Time between two searches for certificates of agents that run out soon.',
+    }),
+    bufferMs: duration('CERT_EXPIRY_BUFFER', {
+      default: '14d',
+      min: '1m',
+      max: '365d',
+      doc: 'Certificates of agents are replaced so long before they run out; less than CERT_VALIDITY_TIME of the worker.',
+    }),
+  },
+  orphans: {
+    intervalMs: duration('ORPHAN_INTERVAL', {
+      default: '10m',
+      min: '100ms',
+      max: '1d',
+      doc: 'Time between two searches for instances and addresses that the database does not know.',
+    }),
+    graceMs: duration('ORPHAN_GRACE', {
+      default: '10m',
+      min: '0s',
+      max: '1d',
+      doc: 'Instances that are younger are left alone by that search.',
+    }),
+  },
   flowDeadlineMs: duration('FLOW_DEADLINE', {
     default: '60s',
     min: '1s',

@@ -3,6 +3,8 @@ import {
   Amphorae,
   type Database,
   Duties,
+  ExpiringCertificates,
+  FailoverCandidates,
   Flows,
   Leftovers,
   Purges,
@@ -15,12 +17,15 @@ import {
   deleteAmphora,
   deleteLoadBalancer,
   type Requester,
+  sweepOrphans,
   updateLoadBalancer,
 } from '@octavia/flows';
-import { ATTR, type Logger, Loop, METRIC, meter, type Part } from '@octavia/service';
+import { ATTR, type Logger, Loop, type Part } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
+import { CertificateRotation } from './certificate-rotation.ts';
 import type { HousekeepingConfig } from './config.ts';
 import { type Duty, DutyRound } from './duty-round.ts';
+import { HousekeepingMetrics } from './metrics.ts';
 import { ClassSparePool } from './spare-pool.ts';
 
 export interface HousekeepingOptions {
@@ -46,11 +51,10 @@ export class Housekeeping {
   readonly #leftovers = new Leftovers();
   readonly #purges = new Purges();
   readonly #pool: ClassSparePool;
+  readonly #certificates: CertificateRotation;
   readonly #round: DutyRound;
   readonly #loop: Loop;
-  readonly #purged = meter().createCounter(METRIC.HOUSEKEEPING_PURGED, { unit: '{row}' });
-  readonly #resettled = meter().createCounter(METRIC.HOUSEKEEPING_RESETTLED, { unit: '{load_balancer}' });
-  #ready = 0;
+  readonly #metrics = new HousekeepingMetrics();
   #isHurried = false;
   #unlisten = (): void => {};
 
@@ -61,11 +65,17 @@ export class Housekeeping {
       { ...config.spares, flowDeadlineMs: config.flowDeadlineMs },
       { amphorae: new Amphorae(), spares: new Spares(), flows: this.#flows },
     );
+    this.#certificates = new CertificateRotation({
+      db,
+      log,
+      bufferMs: config.certificates.bufferMs,
+      flowDeadlineMs: config.flowDeadlineMs,
+      certificates: new ExpiringCertificates(),
+      candidates: new FailoverCandidates(),
+      flows: this.#flows,
+    });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
     this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
-    meter()
-      .createObservableGauge(METRIC.SPARE_COUNT, { unit: '{amphora}' })
-      .addCallback((result) => result.observe(this.#ready));
   }
 
   /** What runs, in the order of starting. */
@@ -84,13 +94,15 @@ export class Housekeeping {
   }
 
   get duties(): Duty[] {
-    const { intervalMs, cleanupIntervalMs } = this.#options.config;
+    const { intervalMs, cleanupIntervalMs, certificates, orphans } = this.#options.config;
     // A little less than the interval, so that a round never comes just too early.
     const everyRound = Math.floor(intervalMs * 0.9);
     return [
       { name: 'spare_pool', everyMs: everyRound, work: (taken) => this.#balance(taken) },
       { name: 'deletions', everyMs: everyRound, work: () => this.#delete() },
       { name: 'stranded_load_balancers', everyMs: everyRound, work: () => this.#resettle() },
+      { name: 'certificates', everyMs: certificates.intervalMs, work: () => this.#certificates.rotate() },
+      { name: 'orphans', everyMs: orphans.intervalMs, work: () => this.#sweep() },
       { name: 'purge', everyMs: Math.floor(cleanupIntervalMs * 0.9), work: () => this.#purge(this.#purges.aged) },
       { name: 'purge_leftovers', everyMs: LEFTOVERS_MS, work: () => this.#purge(this.#purges.leftovers) },
     ];
@@ -106,7 +118,6 @@ export class Housekeeping {
     const { db, log } = this.#options;
     const { created, removed } = await db.transaction((tx) => this.#pool.balance(tx, this.#duties, taken));
     if (created.length > 0 || removed.length > 0) log.info({ created, removed }, 'spare pool was brought to its size');
-    this.#ready = (await this.#pool.getReadySpareAmphoraCount(db.reader)).ready;
   }
 
   async #delete(): Promise<void> {
@@ -130,7 +141,7 @@ export class Housekeeping {
         return found;
       });
       if (!stranded) continue;
-      this.#resettled.add(1);
+      this.#metrics.resettled.add(1);
       log.error(
         { [ATTR.LOAD_BALANCER_ID]: id, status: stranded.provisioningStatus },
         'load balancer was pending without a flow',
@@ -147,12 +158,22 @@ export class Housekeeping {
     else await this.#flows.ensurePush(tx, updateLoadBalancer(id, asking, options));
   }
 
+  async #sweep(): Promise<void> {
+    const { db, config } = this.#options;
+    const options = { deadlineMs: config.flowDeadlineMs, graceMs: config.orphans.graceMs };
+    await db.transaction(async (tx) => {
+      const sweep = sweepOrphans(requester('octavia'), options);
+      // One that waits or runs finds the same.
+      if ((await this.#flows.open(tx, sweep.turnKey)).length === 0) await this.#flows.start(tx, sweep);
+    });
+  }
+
   async #purge(tables: readonly string[]): Promise<void> {
     const { db, config } = this.#options;
     for (const table of tables) {
       for (let batch = 0; batch < PURGE_BATCHES; batch++) {
         const count = await db.transaction((tx) => this.#purges.purge(tx, table, config.retention, PURGE_BATCH));
-        if (count > 0) this.#purged.add(count, { [ATTR.TABLE]: table });
+        if (count > 0) this.#metrics.purged.add(count, { [ATTR.TABLE]: table });
         if (count < PURGE_BATCH) break;
       }
     }
@@ -163,6 +184,10 @@ export class Housekeeping {
     return {
       name: 'notifications of amphorae',
       start: async () => {
+        this.#metrics.watch(() => db.reader, {
+          wanted: this.#pool.getSpareAmphoraSize(),
+          ready: async (tx) => (await this.#pool.getReadySpareAmphoraCount(tx)).ready,
+        });
         this.#unlisten = await db.notifications.listen(AMPHORA_CHANNEL, () => this.hurry());
       },
       stop: async () => this.#unlisten(),

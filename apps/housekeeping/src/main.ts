@@ -1,5 +1,14 @@
 import { Database } from '@octavia/db';
-import { exitWithError, GrpcServer, logger, runAs, runUntilSignal } from '@octavia/service';
+import { ProcessServiceService } from '@octavia/proto';
+import {
+  exitWithError,
+  GrpcServer,
+  logger,
+  ProcessIdentity,
+  processHandlers,
+  runAs,
+  runUntilSignal,
+} from '@octavia/service';
 import { readConfig } from './config.ts';
 import { Housekeeping } from './housekeeping.ts';
 
@@ -10,8 +19,11 @@ async function main(): Promise<void> {
   const db = new Database({ ...config.database, applicationName: 'octavia housekeeping' });
   const housekeeping = new Housekeeping({ db, log, config });
 
-  // The server answers health checks only.
-  await runUntilSignal([db, new GrpcServer(config.grpc), ...housekeeping.parts, runAs(config.process.runAs)]);
+  const self = new ProcessIdentity('housekeeping', [config.grpc.tls]);
+  const server = new GrpcServer(config.grpc).add(ProcessServiceService, processHandlers(self));
+
+  const parts = [db, server, ...housekeeping.parts, runAs(config.process.runAs)];
+  await runUntilSignal(parts, { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -1,6 +1,7 @@
 import { Database } from '@octavia/db';
 import { insertAmphora, insertLoadBalancer, type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { pino } from 'pino';
+import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Housekeeping } from '../src/housekeeping.ts';
 
@@ -16,6 +17,9 @@ const CONFIG = {
   intervalMs: 0,
   cleanupIntervalMs: 0,
   spares: SPARES,
+  certificates: { intervalMs: 0, bufferMs: 14 * DAY_MS },
+  // Due once: it would start a flow in every round.
+  orphans: { intervalMs: DAY_MS, graceMs: 600_000 },
   flowDeadlineMs: 60_000,
   retention: {
     amphoraMs: DAY_MS,
@@ -56,7 +60,10 @@ const statuses = async () =>
   (await query('SELECT status FROM amphora WHERE deleted_at IS NULL ORDER BY status')).map(
     (row: { status: string }) => row.status,
   );
-const flows = async () => (await query('SELECT name FROM flow ORDER BY name')).map((row: { name: string }) => row.name);
+const flows = async () =>
+  (await query(`SELECT name FROM flow WHERE name <> 'orphans.sweep' ORDER BY name`)).map(
+    (row: { name: string }) => row.name,
+  );
 /** The worker's part: what is booting becomes ready, or fails. */
 const endBuilds = async (state: 'SUCCEEDED' | 'FAILED') => {
   await query(
@@ -179,5 +186,58 @@ describe('what nobody works on', () => {
     expect(await flows()).toHaveLength(3);
     const [duty] = await query(`SELECT last_error FROM duty WHERE name = 'purge'`);
     expect(duty.last_error).toMatch(/event/);
+  });
+});
+
+describe('certificates of agents', () => {
+  const allocated = async (id: string, expires: string) => {
+    const { reader } = await open();
+    const loadBalancerId = await insertLoadBalancer(reader);
+    await insertAmphora(reader, { id, status: 'ALLOCATED', loadBalancerId });
+    await query(`UPDATE amphora SET cert_expires_at = now() + $2::interval WHERE id = $1`, [id, expires]);
+    return loadBalancerId;
+  };
+
+  it('are replaced in time, by one flow each', async () => {
+    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
+    const [soon, later] = [uuidv7(), uuidv7()];
+    const loadBalancerId = await allocated(soon, '13 days');
+    await allocated(later, '15 days');
+    await housekeeping.round();
+    await housekeeping.round();
+    const rotations = await query(`SELECT turn_key, amphora_id FROM flow WHERE name = 'amphora.rotate_certificate'`);
+    expect(rotations).toEqual([{ turn_key: loadBalancerId, amphora_id: soon }]);
+  });
+
+  it('that ran out cost the amphora: nobody can talk with its agent any more', async () => {
+    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
+    const id = uuidv7();
+    await allocated(id, '-1 days');
+    await housekeeping.round();
+    await housekeeping.round();
+    expect(await flows()).toEqual(['amphora.failover']);
+    const [row] = await query('SELECT fault_reason FROM amphora WHERE id = $1', [id]);
+    expect(row).toEqual({ fault_reason: 'CERTIFICATE_EXPIRED' });
+  });
+
+  it('that ran out on a spare cost the spare', async () => {
+    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
+    const id = uuidv7();
+    await insertAmphora((await open()).reader, { id, status: 'READY' });
+    await query(`UPDATE amphora SET cert_expires_at = now() - interval '1 s' WHERE id = $1`, [id]);
+    // By itself: with a pool of no spares the other duties would delete it as well.
+    for (const duty of housekeeping.duties) {
+      if (duty.name === 'certificates') await duty.work({ name: duty.name, owner: 'test' });
+    }
+    expect(await flows()).toEqual(['amphora.delete']);
+  });
+});
+
+describe('orphans', () => {
+  it('are looked for by one flow at a time', async () => {
+    const housekeeping = await start({ orphans: { intervalMs: 0, graceMs: 5_000 } });
+    await housekeeping.round();
+    await housekeeping.round();
+    expect(await query(`SELECT input FROM flow WHERE name = 'orphans.sweep'`)).toEqual([{ input: { graceMs: 5_000 } }]);
   });
 });

@@ -1,5 +1,5 @@
-import { type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
-import type { Part } from '@octavia/service';
+import { DRIVER_NAMES, type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
+import { ATTR, METRIC, meter, type Part, type TlsFiles } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
 
 /** Opens the drivers that the settings name. */
@@ -8,13 +8,39 @@ export function driversOf(config: WorkerConfig): Drivers {
     compute: computeOf(config),
     network: networkOf(config),
     amphora: amphoraOf(config),
-    certificates: certificatesOf(config),
+    certificates: issuerOf(config),
   });
 }
 
-/** Closes the drivers at the end of the process. */
+/** What the worker proves itself by: to our services, and to agents where it talks to any. */
+export function certificatesOf({ grpc, agent }: WorkerConfig): Pick<TlsFiles, 'certFile' | 'caFile'>[] {
+  const { clientCertFile, serverCaFile } = agent;
+  return [grpc.tls, ...(clientCertFile && serverCaFile ? [{ certFile: clientCertFile, caFile: serverCaFile }] : [])];
+}
+
+/** Shows the drivers' circuit breakers while the process runs, and closes the drivers at its end. */
 export function driversPart(drivers: Drivers): Part {
-  return { name: 'drivers', start: async () => {}, stop: () => drivers.close() };
+  return { name: 'drivers', start: async () => watchBreakers(drivers), stop: () => drivers.close() };
+}
+
+const BREAKER_STATES = ['closed', 'half-open', 'open'] as const;
+
+/** Endpoints by state of their circuit breaker. Endpoints themselves are too many for a metric. */
+function watchBreakers(drivers: Drivers): void {
+  meter()
+    .createObservableGauge(METRIC.BREAKER_COUNT, {
+      unit: '{endpoint}',
+      description: 'Endpoints by state of their breaker',
+    })
+    .addCallback((result) => {
+      const all = drivers.breakers();
+      for (const kind of Object.keys(DRIVER_NAMES)) {
+        for (const state of BREAKER_STATES) {
+          const count = all.filter((breaker) => breaker.driver === kind && breaker.state === state).length;
+          result.observe(count, { [ATTR.DRIVER_KIND]: kind, [ATTR.BREAKER_STATE]: state });
+        }
+      }
+    });
 }
 
 function computeOf({ drivers, local }: WorkerConfig): DriversConfig['compute'] {
@@ -45,7 +71,7 @@ function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }
 
-function certificatesOf({ drivers, certificates }: WorkerConfig): DriversConfig['certificates'] {
+function issuerOf({ drivers, certificates }: WorkerConfig): DriversConfig['certificates'] {
   if (drivers.certificates === 'noop') return { driver: 'noop' };
   const { caCertificateFile = '', caKeyFile = '', clientCaFile, validityMs } = certificates;
   return {

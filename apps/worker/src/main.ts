@@ -1,8 +1,8 @@
 import { Database } from '@octavia/db';
-import { LookupServiceService } from '@octavia/proto';
-import { exitWithError, GrpcServer, logger, runUntilSignal } from '@octavia/service';
+import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
+import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
-import { driversOf, driversPart } from './drivers.ts';
+import { certificatesOf, driversOf, driversPart } from './drivers.ts';
 import { FlowRunner } from './engine/flow-runner.ts';
 import { definitions } from './flows/index.ts';
 import { lookupHandlers } from './handlers/lookup.ts';
@@ -20,10 +20,12 @@ async function main(): Promise<void> {
   const subnets = managedSubnets(db, drivers.network);
   const parts = openWorld(drivers, config);
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log });
-  const server = new GrpcServer(config.grpc).add(LookupServiceService, lookupHandlers(drivers));
+  const server = new GrpcServer(config.grpc)
+    .add(LookupServiceService, lookupHandlers(drivers))
+    .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server]);
+  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server], { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -4,6 +4,7 @@ import {
   ExternalResources,
   Flows,
   LoadBalancers,
+  Orphans,
   parseKeyRing,
   Secrets,
   Settlement,
@@ -29,6 +30,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     secrets: new Secrets(parseKeyRing(config.secretsKeys)),
     externalResources: new ExternalResources(),
     settlement: new Settlement(),
+    orphans: new Orphans(),
     settings: {
       agent: {
         controllerIpPortList: config.agent.controllers.map(formatHostPort),

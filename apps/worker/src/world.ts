@@ -4,6 +4,7 @@ import type {
   ExternalResources,
   Flows,
   LoadBalancers,
+  Orphans,
   Secrets,
   Settlement,
   Trees,
@@ -34,6 +35,7 @@ export interface World {
   readonly secrets: Secrets;
   readonly externalResources: ExternalResources;
   readonly settlement: Settlement;
+  readonly orphans: Orphans;
   readonly settings: WorkerSettings;
 }
 

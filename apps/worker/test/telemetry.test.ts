@@ -33,6 +33,8 @@ describe('the trace of a flow', () => {
         'step push_configuration',
       ]),
     );
+    const queue = spans.named('queue load_balancer.create');
+    expect(queue?.parentSpanContext?.spanId).toBe(request?.spanId);
     expect(steps[0]?.attributes).toMatchObject({ 'octavia.load_balancer.id': id, 'octavia.flow.attempt': 1 });
   });
 

@@ -1,4 +1,5 @@
 import { type Fault, type LoadBalancer, OBJECT_KINDS, type ObjectKind, type ProvisioningStatus } from '@octavia/domain';
+import { activeTraceparent } from './core/active-trace.ts';
 import type { Tx } from './core/database.ts';
 import { EVENT_CHANNEL } from './intent/events.ts';
 import { LoadBalancers } from './intent/load-balancers.ts';
@@ -184,12 +185,15 @@ export class Settlement {
     );
   }
 
-  /** Locks in the order of ids, changes, and returns what each object was before. */
+  /**
+   * Locks in the order of ids, changes, and returns what each object was before. `updated_at` is the caller's: our progress does
+   * not touch it.
+   */
   async #change(tx: Tx, kind: ObjectKind, set: string, where: string, values: readonly unknown[]): Promise<Changed[]> {
     const rows: ChangedRow[] = await tx.query(
       `WITH old AS (SELECT o.id, o.provisioning_status AS status FROM ${kind} o WHERE ${where} ORDER BY o.id FOR UPDATE),
        done AS (
-         UPDATE ${kind} o SET ${set}, updated_at = now() FROM old WHERE o.id = old.id
+         UPDATE ${kind} o SET ${set} FROM old WHERE o.id = old.id
          RETURNING o.*, old.status AS old_status)
        SELECT id, old_status, provisioning_status, project_id, author, request_id, fault_reason, fault_message FROM done`,
       [...values],
@@ -239,14 +243,15 @@ export class Settlement {
       `WITH numbered AS (
          UPDATE load_balancer SET last_event = last_event + $2::integer WHERE id = $1 RETURNING last_event),
        appended AS (
-         INSERT INTO event (load_balancer_id, number, project_id, author, request_id, kind, object_kind, object_id, payload)
+         INSERT INTO event (load_balancer_id, number, project_id, author, request_id, kind, object_kind, object_id, payload,
+           traceparent)
          SELECT $1, last_event - $2::integer + ordinal, c.project_id, c.author, c.request_id, 'provisioning_status_changed', c.kind,
-           c.id, c.payload
+           c.id, c.payload, $4
          FROM numbered, ROWS FROM (jsonb_to_recordset($3::jsonb) AS
            (id uuid, kind text, project_id text, author text, request_id text, payload jsonb)) WITH ORDINALITY
            AS c (id, kind, project_id, author, request_id, payload, ordinal))
        SELECT pg_notify('${EVENT_CHANNEL}', $1::uuid::text)`,
-      [id, told.length, JSON.stringify(told.map(toEvent))],
+      [id, told.length, JSON.stringify(told.map(toEvent)), activeTraceparent()],
     );
   }
 }

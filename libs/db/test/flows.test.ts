@@ -66,6 +66,16 @@ describe('asking for flows', () => {
     }
   });
 
+  it('counts the open ones, with the age of the oldest', async () => {
+    for (const name of ['counted.one', 'counted.one', 'counted.two']) await start(flow(name, uuidv7()));
+    const counted = (await flows.counts(db.reader)).filter(({ name }) => name.startsWith('counted.'));
+    const age = expect.closeTo(0, -1);
+    expect(counted.sort((a, b) => a.name.localeCompare(b.name))).toEqual([
+      { name: 'counted.one', state: 'QUEUED', count: 2, oldestSeconds: age },
+      { name: 'counted.two', state: 'QUEUED', count: 1, oldestSeconds: age },
+    ]);
+  });
+
   it('asks for a push beside a flow that settles nothing', async () => {
     const key = uuidv7();
     const deleting = await start(flow('amphora.delete', key));

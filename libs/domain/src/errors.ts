@@ -1,5 +1,14 @@
 /** What a caller can do about a failure; gives the gRPC code. */
-export type ErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'conflict' | 'state' | 'quota' | 'unavailable';
+export type ErrorKind =
+  | 'invalid'
+  | 'forbidden'
+  | 'missing'
+  | 'exists'
+  | 'conflict'
+  | 'state'
+  | 'range'
+  | 'quota'
+  | 'unavailable';
 
 /** A failure that a caller can act on. Anything else that is thrown is a bug and leaves as INTERNAL. */
 export abstract class DomainError extends Error {

@@ -64,6 +64,19 @@ describe('a pair of amphorae', () => {
   });
 });
 
+describe('a listener that a report lacks', () => {
+  const without: StatusReport = { listeners: {}, pools: report('UP').pools };
+
+  it('is in ERROR when it was there before', () => {
+    expect(changes([without])).toEqual(['l ERROR']);
+  });
+
+  it('is OFFLINE while no report has named it: the report may be older than the listener', () => {
+    expect(changes([without], pair, NOW.slice(2))).toEqual(['l OFFLINE', 'lb ONLINE']);
+    expect(changes([without], pair, [['l', 'OFFLINE'], ...NOW.slice(2)])).toEqual(['lb ONLINE']);
+  });
+});
+
 describe('objects that are not in the configuration', () => {
   it('are OFFLINE: a listener that was refused at its creation is not missing', () => {
     const refused = listener('r', {
@@ -79,7 +92,7 @@ describe('objects that are not in the configuration', () => {
   it('are not looked up in what every object inherits', () => {
     const odd = tree({}, { listeners: [listener('constructor')], pools: [pool('toString')] });
     const empty: StatusReport = { listeners: {}, pools: {} };
-    expect(changes([empty], odd, [['lb', 'ONLINE']])).toEqual(['constructor ERROR', 'toString OFFLINE']);
+    expect(changes([empty], odd, [['lb', 'ONLINE']])).toEqual(['constructor OFFLINE', 'toString OFFLINE']);
   });
 });
 

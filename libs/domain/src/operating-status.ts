@@ -91,7 +91,9 @@ class Judge {
     if (verdict === 'ABSENT') {
       const isExpected = listener.adminStateUp && isRendered(listener);
       const isSettled = this.#tree.loadBalancer.provisioningStatus === 'ACTIVE';
-      this.set('listener', listener.id, isExpected && isSettled ? 'ERROR' : 'OFFLINE');
+      // A report may be older than the listener: one that was never seen is not missing yet. (Octavia calls it ERROR for a moment.)
+      const wasSeen = (this.#current.get(listener.id) ?? 'OFFLINE') !== 'OFFLINE';
+      this.set('listener', listener.id, isExpected && isSettled && wasSeen ? 'ERROR' : 'OFFLINE');
     } else if (verdict !== 'KEEP') {
       this.set('listener', listener.id, verdict);
       if (verdict === 'DEGRADED') this.#degrade();

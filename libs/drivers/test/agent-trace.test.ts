@@ -5,6 +5,8 @@ import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { HaproxyAmphoraDriver } from '../src/amphora/haproxy/haproxy-amphora.ts';
+import { amphoraPolicy } from '../src/resilience/policies.ts';
+import { withResilience } from '../src/resilience/with-resilience.ts';
 import { startStandInAgent } from './stand-in-https-agent.ts';
 
 const LB = 'b0000000-0000-4000-8000-000000000001';
@@ -50,6 +52,24 @@ describe('the trace of a call to an agent', () => {
     const expected = calls.map((call) => `00-${call.spanContext().traceId}-${call.spanContext().spanId}-01`);
     expect(agent.seen.map(({ headers }) => headers.traceparent)).toEqual(expected);
     for (const call of calls) expect(call.parentSpanContext?.spanId).toBe(step?.spanContext().spanId);
+  });
+
+  it('is below a span of the driver call, which tells the reason of a failure', async () => {
+    const { driver, agent, endpoint } = await open();
+    const guarded = withResilience(driver, amphoraPolicy());
+    await guarded.pushHaproxy(endpoint, LB, 'global\n');
+    agent.troubles.push({ kind: 'text', status: 502, text: 'x' }, { kind: 'text', status: 502, text: 'x' });
+    await guarded.getHaproxyEtag(endpoint, LB).catch(() => {});
+    const spans = exporter.getFinishedSpans();
+    const push = spans.find(({ name }) => name === 'amphora pushHaproxy');
+    expect(push?.attributes).toMatchObject({
+      'octavia.driver.kind': 'amphora',
+      'octavia.driver.method': 'pushHaproxy',
+    });
+    const below = spans.filter(({ parentSpanContext }) => parentSpanContext?.spanId === push?.spanContext().spanId);
+    expect(below.map(({ kind }) => kind)).toEqual([SpanKind.CLIENT, SpanKind.CLIENT]);
+    const failed = spans.find(({ name }) => name === 'amphora getHaproxyEtag');
+    expect(failed?.attributes['error.type']).toBe('AMPHORA_UNAVAILABLE');
   });
 
   it('tells what the agent says of its own time', async () => {

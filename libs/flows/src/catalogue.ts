@@ -19,6 +19,8 @@ export const FLOW_VERSIONS = {
   'amphora.create': 1,
   'amphora.delete': 1,
   'amphora.failover': 1,
+  'amphora.rotate_certificate': 1,
+  'orphans.sweep': 1,
 } as const;
 export type FlowName = keyof typeof FLOW_VERSIONS;
 
@@ -70,6 +72,38 @@ export function failoverAmphora(
   options: Options = {},
 ): NewFlow {
   return ofAmphora('amphora.failover', amphoraId, loadBalancerId, requester, PRIORITY.failover, true, options);
+}
+
+/** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */
+export function rotateAmphoraCertificate(
+  amphoraId: string,
+  loadBalancerId: string | null,
+  requester: Requester,
+  options: Options = {},
+): NewFlow {
+  const name = 'amphora.rotate_certificate';
+  return ofAmphora(name, amphoraId, loadBalancerId, requester, PRIORITY.housekeeping, false, options);
+}
+
+/** Turn of the sweep: one at a time. Belongs to no load balancer and no amphora. */
+const SWEEP_TURN = '01900000-0000-7000-8000-00006f727068';
+
+/**
+ * Isolates and deletes instances of ours that the database does not know, and gives back addresses that nobody has: what a restored
+ * older database leaves, and what no crash should.
+ * @param graceMs what is younger is left alone; 0 to find all @param isUrgent before everything that waits
+ */
+export function sweepOrphans(
+  requester: Requester,
+  { graceMs, isUrgent = false, ...options }: Options & { readonly graceMs: number; readonly isUrgent?: boolean },
+): NewFlow {
+  const priority = isUrgent ? PRIORITY.failover : PRIORITY.housekeeping;
+  return {
+    ...common('orphans.sweep', requester, priority, false, { graceMs }, options),
+    turnKey: SWEEP_TURN,
+    loadBalancerId: null,
+    amphoraId: null,
+  };
 }
 
 function ofLoadBalancer(

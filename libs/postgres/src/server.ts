@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
-import { chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -34,6 +34,8 @@ export interface PostgresServer {
   readonly pid: number;
   /** True when it ran already, left over from before. */
   readonly wasRunning: boolean;
+  /** Whether its process still runs. */
+  isAlive(): boolean;
   /** Disconnects clients and shuts down cleanly. */
   stop(): Promise<void>;
 }
@@ -49,11 +51,13 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const url = `postgresql://${SUPERUSER}:${encodeURIComponent(options.password)}@127.0.0.1:${options.port}/postgres`;
 
   await prepareDataFolder(bin, user, options);
-  const leftOver = await runningPid(options.dataFolder);
-  if (leftOver) {
-    await waitUntilReady(url, () => isAlive(leftOver), options.logFile);
-    return { url, pid: leftOver, wasRunning: true, stop: () => stopPostgres(leftOver) };
+  const leftOver = await runningServer(options.dataFolder);
+  if (leftOver?.port === options.port) {
+    await waitUntilReady(url, () => isAlive(leftOver.pid), options.logFile);
+    return serverOf(url, leftOver.pid, true);
   }
+  // It listens where nobody will look for it.
+  if (leftOver) await stopPostgres(leftOver.pid);
 
   const log = await open(options.logFile, 'a', 0o600);
   const child = spawn(join(bin, 'postgres'), ['-D', options.dataFolder, ...serverArguments(options)], {
@@ -71,7 +75,11 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   });
   child.unref();
   await waitUntilReady(url, () => !ended, options.logFile);
-  return { url, pid, wasRunning: false, stop: () => stopPostgres(pid) };
+  return serverOf(url, pid, false);
+}
+
+function serverOf(url: string, pid: number, wasRunning: boolean): PostgresServer {
+  return { url, pid, wasRunning, isAlive: () => isAlive(pid), stop: () => stopPostgres(pid) };
 }
 
 function serverArguments({ port, settings = {} }: PostgresOptions): string[] {
@@ -90,41 +98,65 @@ async function prepareDataFolder(bin: string, user: ServerUser | null, options: 
         'Start the release that made it and take a backup, or point OCTAVIA_HOME to an empty folder.',
     );
   }
-  // A crash in the middle of initdb leaves a folder without PG_VERSION's siblings; start over in a fresh one.
-  await rm(options.dataFolder, { recursive: true, force: true });
-  await mkdir(options.dataFolder, { recursive: true, mode: 0o700 });
-  const passwordFile = join(dirname(options.dataFolder), `.initdb-${process.pid}`);
+  // A crash leaves a part, never half a data folder: initdb writes PG_VERSION first, so that file says nothing about the rest.
+  const folder = dirname(options.dataFolder);
+  await removeParts(options.dataFolder);
+  const part = `${options.dataFolder}${PART}${process.pid}`;
+  await mkdir(part, { recursive: true, mode: 0o700 });
+  const passwordFile = join(folder, `.initdb-${process.pid}`);
   await writeFile(passwordFile, options.password, { mode: 0o600 });
   try {
     if (user) {
-      await chown(options.dataFolder, user.uid, user.gid);
+      await chown(part, user.uid, user.gid);
       await chown(passwordFile, user.uid, user.gid);
     }
     await run(
       join(bin, 'initdb'),
-      ['-D', options.dataFolder, '-U', SUPERUSER, `--pwfile=${passwordFile}`, '--auth=scram-sha-256'].concat(
+      ['-D', part, '-U', SUPERUSER, `--pwfile=${passwordFile}`, '--auth=scram-sha-256'].concat(
         ['--encoding=UTF8', '--locale=C', '--no-instructions'],
         options.settings?.fsync === 'off' ? ['--no-sync'] : [],
       ),
       { cwd: '/', ...identity(user) },
     );
+    await rename(part, options.dataFolder);
   } catch (cause) {
-    await rm(options.dataFolder, { recursive: true, force: true });
-    const output = (cause as { stderr?: string }).stderr?.trim() ?? String(cause);
-    throw new Error(`PostgreSQL could not make its data folder ${options.dataFolder}: ${output}`, { cause });
+    await rm(part, { recursive: true, force: true });
+    const output = (cause as { stderr?: string }).stderr?.trim() || String(cause);
+    const isFull = /no space left/i.test(output);
+    throw new Error(
+      `PostgreSQL could not make its data folder ${options.dataFolder}: ${output}. ` +
+        (isFull
+          ? 'Its disk is full: free some space, then start again.'
+          : 'Put that right, then start again: nothing was kept.'),
+      { cause },
+    );
   } finally {
     await rm(passwordFile, { force: true });
   }
 }
 
-/** Pid of the server that runs on the data folder; null when none does. */
-async function runningPid(dataFolder: string): Promise<number | null> {
-  const text = await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => '');
-  const pid = Number(text.split('\n')[0]);
+/** Ending of the folder in which a data folder is made, before the pid of its maker. */
+const PART = '.part-';
+
+/** What interrupted starts left; an initdb that outlived its launcher fails when its folder goes. */
+async function removeParts(dataFolder: string): Promise<void> {
+  const folder = dirname(dataFolder);
+  const names = await readdir(folder).catch(() => []);
+  const parts = names.filter(
+    (name) => name.startsWith(`${basename(dataFolder)}${PART}`) || name.startsWith('.initdb-'),
+  );
+  for (const name of parts) await rm(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** The server that runs on the data folder; null: none does. */
+async function runningServer(dataFolder: string): Promise<{ readonly pid: number; readonly port: number } | null> {
+  const lines = (await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 1 || !isAlive(pid)) return null;
   // A pid that the system gave to something else meanwhile is no server: PostgreSQL itself removes the stale file.
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return command.includes('postgres') ? pid : null;
+  // Fourth line: its port. Source: PostgreSQL's miscadmin.h.
+  return command.includes('postgres') ? { pid, port: Number(lines[3]) } : null;
 }
 
 async function waitUntilReady(url: string, lives: () => boolean, logFile: string): Promise<void> {
@@ -159,6 +191,8 @@ async function stopPostgres(pid: number): Promise<void> {
   ] as const) {
     if (!isAlive(pid)) return;
     process.kill(pid, signal);
+    // Whoever is suspended hears no signal before he goes on.
+    process.kill(pid, 'SIGCONT');
     const giveUpAt = performance.now() + limitMs;
     while (isAlive(pid) && performance.now() < giveUpAt) await sleep(10);
   }

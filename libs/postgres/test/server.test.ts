@@ -1,7 +1,7 @@
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type PostgresServer, startPostgres } from '../src/index.ts';
@@ -85,5 +85,35 @@ describe('the embedded PostgreSQL server', () => {
     await new Promise<void>((done) => server.listen(given.port, '127.0.0.1', done));
     cleanUps.push(() => new Promise((done) => server.close(done)));
     await expect(startPostgres(given)).rejects.toThrow(/could not bind|Address already in use/);
+  });
+});
+
+describe('after a crash', () => {
+  it('starts over when initdb was interrupted, and keeps nothing of it', async () => {
+    const given = await options();
+    // What kill -9 leaves: initdb writes PG_VERSION first of all.
+    await mkdir(`${given.dataFolder}.part-1`);
+    await writeFile(join(`${given.dataFolder}.part-1`, 'PG_VERSION'), '18\n');
+    await writeFile(join(dirname(given.dataFolder), '.initdb-1'), 'a password');
+    const server = await start(given);
+    expect(await query(server.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    const left = await readdir(dirname(given.dataFolder));
+    expect(left.filter((name) => name.includes('.part-') || name.startsWith('.initdb-'))).toEqual([]);
+  });
+
+  it('stops a server that is left over on another port, and starts it where it is looked for', async () => {
+    const given = await options();
+    const first = await start(given);
+    const second = await start({ ...given, port: await freePort() });
+    expect(second.wasRunning).toBe(false);
+    expect(first.isAlive()).toBe(false);
+    expect(await query(second.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  it('stops a server that is suspended', async () => {
+    const server = await start(await options());
+    process.kill(server.pid, 'SIGSTOP');
+    await server.stop();
+    expect(server.isAlive()).toBe(false);
   });
 });

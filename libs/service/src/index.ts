@@ -11,17 +11,20 @@ export {
 } from './grpc/client.ts';
 export type { Definition, Handlers } from './grpc/definition.ts';
 export { type CallContext, type StreamContext, serverStream, unary } from './grpc/handlers.ts';
+export { changeLogLevel, ProcessIdentity, processHandlers } from './grpc/process-service.ts';
 export { CallEnded, ServiceStopping } from './grpc/serve.ts';
 export { GrpcServer, type GrpcServerOptions } from './grpc/server.ts';
 export { grpcClientSettings, grpcServerSettings } from './grpc/settings.ts';
 export { ERROR_DOMAIN, fromStatus, RemoteError, RemoteFault, toStatus } from './grpc/status.ts';
 export { CertificateFiles, type TlsFiles } from './grpc/tls-files.ts';
-export { LOG_LEVELS, type Logger, logger } from './process/logger.ts';
+export { LOG_LEVELS, type LogLevel, type LogLevelState, logLevel, setLogLevel } from './process/log-level.ts';
+export { type Logger, logger } from './process/logger.ts';
 export { Loop, type LoopOptions } from './process/loop.ts';
 export { PARENT_FD_VARIABLE } from './process/parent-pipe.ts';
 export { exitWithError, type Part, type RunOptions, runUntilSignal } from './process/run.ts';
 export { runAs } from './process/run-as.ts';
 export { processSettings } from './process/settings.ts';
+export { VERSION } from './process/version.ts';
 export { BadValue, type Field, type FieldOptions, MissingValue, makeField, type Variables } from './settings/field.ts';
 export {
   duration,
@@ -44,6 +47,7 @@ export {
   type Config,
   type Contradiction,
   describe,
+  effectiveSettings,
   type OptionDescription,
   type SettingFault,
   SettingsError,

@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { InvalidRequest, LoadBalancerBeingDeleted, Unavailable } from '@octavia/domain';
-import { LookupServiceService, type ShardMap } from '@octavia/proto';
+import { ListenerServiceService, LookupServiceService, type ShardMap } from '@octavia/proto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ATTR, type CallContext, GrpcServer, RemoteError, RemoteFault, unary } from '../src/index.ts';
+import { Undecodable } from '../src/grpc/serve.ts';
+import { ATTR, type CallContext, GrpcServer, RemoteError, RemoteFault, rpcClient, unary } from '../src/index.ts';
 import { type Behaviour, emptySubnet, startWorld, until, type World } from './world.ts';
 
 let world: World | undefined;
@@ -122,6 +123,25 @@ describe('a call', () => {
     const error = await failureOf(client.getSubnet({ id: 'x'.repeat(5000), projectId: '' }));
     expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
     expect(await client.getDrivers({})).toEqual({ names: {} });
+  });
+
+  it('is refused as invalid when its bytes are not the contract: a number that an enum does not have, or no protobuf', async () => {
+    const { server, pki, lines } = await start();
+    const sends = (bytes: Buffer, { createListener } = ListenerServiceService) => {
+      const service = { createListener: { ...createListener, path: getSubnet.path, requestSerialize: () => bytes } };
+      const client = rpcClient({ service }, server.address, tls);
+      return failureOf(client.createListener({ listener: undefined, requestId: '' })).finally(() => client.close());
+    };
+    const { getSubnet } = LookupServiceService;
+    const tls = await pki.cert('client');
+    const noProtobuf = await sends(Buffer.from([0xff, 0xff]));
+    expect(noProtobuf).toMatchObject({ code: status.INVALID_ARGUMENT, reason: 'UNDECODABLE' });
+    expect(lines.filter(({ msg }) => msg === 'call failed by a bug')).toEqual([]);
+    expect(new Undecodable(new Error('Unrecognized enum value 99 for enum Protocol')).toError()).toMatchObject({
+      kind: 'invalid',
+      reason: 'UNKNOWN_ENUM_VALUE',
+      message: 'request: has the number 99 for Protocol, which this version of the contract does not have',
+    });
   });
 
   it('logs one line: debug when it went well, info when it was refused, warn when we depend on what is away', async () => {

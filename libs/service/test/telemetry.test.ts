@@ -32,6 +32,7 @@ describe('a trace', () => {
     expect(sent?.parentSpanContext?.spanId).toBe(journey?.spanContext().spanId);
     expect(new Set(recorder.spans().map((span) => span.spanContext().traceId))).toEqual(new Set([id]));
     expect(server?.attributes).toMatchObject({ [ATTR.CLIENT]: 'client', [ATTR.RPC_STATUS]: 'OK' });
+    expect(sent?.attributes).toMatchObject({ [ATTR.SERVER_ADDRESS]: '127.0.0.1', [ATTR.RPC_SYSTEM]: 'grpc' });
   });
 
   it('tells the reason of a failure on both sides, and its id is quoted where the error is hidden', async () => {
@@ -119,6 +120,27 @@ describe('telemetry of a process', () => {
       expect(line).toContain('rpc_response_status_code="OK"');
     }
     expect(scrape).toContain('service_name="octavia-service"');
+  });
+
+  it('shows memory, processor time, the lag of the event loop and how long certificates are good for', async () => {
+    const port = await freePort();
+    await run({ METRICS_BIND: `127.0.0.1:${port}` }).says('started');
+    const scrape = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const value = (series: string) =>
+      Number(
+        scrape
+          .split('\n')
+          .find((line) => line.startsWith(series))
+          ?.split(' ')[1],
+      );
+    expect(value('process_memory_usage')).toBeGreaterThan(20_000_000);
+    expect(value('process_cpu_time_total{cpu_mode="user"}')).toBeGreaterThan(0);
+    expect(value('process_uptime')).toBeGreaterThan(0);
+    expect(value('nodejs_eventloop_delay_p99')).toBeGreaterThanOrEqual(0);
+    expect(value('nodejs_eventloop_utilization')).toBeLessThanOrEqual(1);
+    // The test authority's certificates are good for an hour, it itself for a day.
+    expect(value('octavia_certificate_remaining{octavia_certificate_kind="service"}')).toBeGreaterThan(3_000);
+    expect(value('octavia_certificate_remaining{octavia_certificate_kind="authority"}')).toBeGreaterThan(80_000);
   });
 
   it('serves though the port of its metrics is taken', async () => {

@@ -1,7 +1,8 @@
 import { brokenArrows } from './arrows.ts';
 import { brokenFiles } from './files.ts';
+import { brokenPages } from './pages.ts';
 
-/** What no linter checks: which way dependencies point, and the limits of files. Exit code 1 when something is broken. */
-const broken = [...brokenArrows(), ...brokenFiles()];
+/** What no linter checks: which way dependencies point, and the limits of files, links of pages. Exit code 1 when something is broken. */
+const broken = [...brokenArrows(), ...brokenFiles(), ...brokenPages()];
 for (const sentence of broken) process.stderr.write(`${sentence}\n`);
 process.exitCode = broken.length > 0 ? 1 : 0;

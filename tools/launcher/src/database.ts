@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 import { migrate } from '@octavia/db';
-import { type PostgresServer, startPostgres } from '@octavia/postgres';
 import pg from 'pg';
 import { type Home, readIfThere, writeWhole } from './home.ts';
 import { type Installation, isFree, type Secrets } from './installation.ts';
-import { PostgresWatch } from './postgres-watch.ts';
+import { KeptPostgres } from './kept-postgres.ts';
 
 const DATABASE = 'octavia';
 /** PostgreSQL from this version on. Source: design section 7. */
@@ -20,69 +19,88 @@ export interface RunningDatabase {
   stop(): Promise<void>;
 }
 
-/** The caller's PostgreSQL (`DATABASE_URL_FILE`, or `DATABASE_URL` for development), else the embedded one; migrated. */
-export async function openDatabase(
+/** A server that answers, and the database on it, whatever its schema. */
+export interface ReachableDatabase {
+  readonly url: string;
+  /** Such as `embedded`. */
+  readonly whose: string;
+  stop(): Promise<void>;
+}
+
+/** The caller's PostgreSQL (`DATABASE_URL_FILE`, or `DATABASE_URL` for development), else the embedded one, started. */
+export async function reachDatabase(
   home: Home,
   installation: Installation,
   secrets: Secrets,
   env: NodeJS.ProcessEnv,
   say: (line: string) => void,
-): Promise<RunningDatabase> {
+): Promise<ReachableDatabase> {
   if (env.DATABASE_URL)
     say('DATABASE_URL is for development only: others can read an environment. Use DATABASE_URL_FILE.');
   const given = env.DATABASE_URL_FILE ? (await readIfThere(env.DATABASE_URL_FILE))?.trim() : env.DATABASE_URL;
   if (env.DATABASE_URL_FILE && !given) {
     throw new Error(`DATABASE_URL_FILE names ${env.DATABASE_URL_FILE}, which holds no connection string.`);
   }
-  const server = given ? null : await embedded(home, installation, secrets);
+  if (given) return { url: given, whose: 'yours', stop: async () => {} };
+  const server = await embedded(home, installation, secrets, say);
   try {
-    const url = given ?? databaseUrl(server as PostgresServer);
-    if (server) await makeDatabase(server.url);
+    await makeDatabase(server.url);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  const whose = server.wasRunning ? 'embedded, was still running' : 'embedded';
+  return { url: databaseUrl(server), whose, stop: () => server.stop() };
+}
+
+/** Where the services find the connection string; the launcher writes it at each start. */
+export function databaseUrlFile(home: Home): string {
+  return join(home.secrets, 'database-url');
+}
+
+/** The database, reachable and migrated. */
+export async function openDatabase(...args: Parameters<typeof reachDatabase>): Promise<RunningDatabase> {
+  const [home, installation] = args;
+  const { url, whose, stop } = await reachDatabase(...args);
+  try {
     const version = await check(url);
-    const urlFile = join(home.secrets, 'database-url');
+    const urlFile = databaseUrlFile(home);
     await writeWhole(urlFile, `${url}\n`);
     const applied = await migrate(url);
     await claim(url, installation.id);
-    const watch = server && new PostgresWatch(server, () => restart(home, installation, secrets), say);
-    return {
-      description: `PostgreSQL ${version}, ${server ? (server.wasRunning ? 'embedded, was still running' : 'embedded') : 'yours'}`,
-      urlFile,
-      applied,
-      stop: async () => watch?.stop(),
-    };
+    return { description: `PostgreSQL ${version}, ${whose}`, urlFile, applied, stop };
   } catch (error) {
-    await server?.stop();
+    await stop();
     throw error;
   }
 }
 
-async function embedded(home: Home, { ports }: Installation, secrets: Secrets): Promise<PostgresServer> {
+async function embedded(
+  home: Home,
+  { ports }: Installation,
+  secrets: Secrets,
+  say: (line: string) => void,
+): Promise<KeptPostgres> {
   const isRunning = (await readIfThere(join(home.postgres, 'data', 'postmaster.pid')).catch(() => null)) !== null;
   if (!isRunning && !(await isFree(ports.postgres))) {
     throw new Error(
       `Port ${ports.postgres} of 127.0.0.1, on which PostgreSQL shall listen, is in use. Stop what uses it (ss -ltnp shows it), then start again.`,
     );
   }
-  return startPostgres({
-    dataFolder: join(home.postgres, 'data'),
-    port: ports.postgres,
-    logFile: join(home.logs, 'postgres.log'),
-    password: secrets.databasePassword,
-    binariesFolder: join(home.postgres, 'binaries'),
-    settings: { max_connections: '100', shared_buffers: '64MB' },
-  });
+  return KeptPostgres.start(
+    {
+      dataFolder: join(home.postgres, 'data'),
+      port: ports.postgres,
+      logFile: join(home.logs, 'postgres.log'),
+      password: secrets.databasePassword,
+      binariesFolder: join(home.postgres, 'binaries'),
+      settings: { max_connections: '100', shared_buffers: '64MB' },
+    },
+    say,
+  );
 }
 
-/** Never makes a new data folder: with the old one gone, everything is, and an empty database would hide that. */
-async function restart(home: Home, installation: Installation, secrets: Secrets): Promise<PostgresServer> {
-  const data = join(home.postgres, 'data');
-  if ((await readIfThere(join(data, 'PG_VERSION'))) === null) {
-    throw new Error(`The data of PostgreSQL is gone from ${data}. Put it back, or stop the controller (npm stop).`);
-  }
-  return embedded(home, installation, secrets);
-}
-
-function databaseUrl(server: PostgresServer): string {
+function databaseUrl(server: KeptPostgres): string {
   const url = new URL(server.url);
   url.pathname = `/${DATABASE}`;
   return url.href;

@@ -1,9 +1,14 @@
-import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Root of the clone that this launcher belongs to. */
 export const CLONE = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
+
+/** What a new installation needs on its disk, and what one that is there needs at least to start, in MiB. Measured: 60 and 8. */
+const NEW_MIB = 120;
+const LEAST_MIB = 16;
+const MIB = 1024 * 1024;
 
 /** Everything that an installation keeps on this machine. */
 export interface Home {
@@ -40,13 +45,16 @@ export function homeAt(path: string, isNew: boolean): Home {
  * @throws Error that says what to do: not writable, another user's, disk full
  */
 export async function openHome(path: string): Promise<Home> {
-  const before = await stat(path).catch(() => null);
+  const before = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw useless(path, error);
+  });
   if (before && before.uid !== process.getuid?.()) {
     throw new Error(
       `The data folder ${path} belongs to another user (uid ${before.uid}). Start as that user, or name another folder with OCTAVIA_HOME.`,
     );
   }
-  const home = homeAt(path, before === null);
+  const home = homeAt(path, (await stat(join(path, 'installation.json')).catch(() => null)) === null);
   try {
     // Root's server runs PostgreSQL as another user, which must be able to enter but not to read.
     const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
@@ -56,20 +64,44 @@ export async function openHome(path: string): Promise<Home> {
     for (const folder of [home.logs, home.pki, home.secrets]) await mkdir(folder, { recursive: true, mode: 0o711 });
     await writeFile(join(path, '.writable'), 'This folder belongs to the Octavia controller.\n');
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOSPC' ? 'its disk is full: free some space' : `it cannot be written (${message})`;
-    throw new Error(`The data folder ${path} is of no use: ${why}, or name another folder with OCTAVIA_HOME.`, {
-      cause,
-    });
+    throw useless(path, cause as NodeJS.ErrnoException);
   }
+  await checkSpace(home);
   return home;
 }
 
+/** A disk that gets full while things start leaves them half done: say it before. */
+async function checkSpace({ path, isNew }: Home): Promise<void> {
+  const { bavail, bsize } = await statfs(path);
+  const [freeMib, neededMib] = [Math.floor((bavail * bsize) / MIB), isNew ? NEW_MIB : LEAST_MIB];
+  if (freeMib >= neededMib) return;
+  throw new Error(
+    `The disk of the data folder ${path} is full: ${freeMib} MiB are free, ${neededMib} are needed to start. ` +
+      'Free some space, or name another folder with OCTAVIA_HOME. Nothing was started.',
+  );
+}
+
+function useless(path: string, cause: NodeJS.ErrnoException): Error {
+  const { code, message } = cause;
+  const why = code === 'ENOSPC' ? 'its disk is full: free some space' : `it cannot be written (${message})`;
+  return new Error(`The data folder ${path} is of no use: ${why}, or name another folder with OCTAVIA_HOME.`, {
+    cause,
+  });
+}
+
+/** Whom a file shall belong to. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Writes a file such that a crash leaves the old one or the new one, never half of it. */
-export async function writeWhole(path: string, content: string, mode = 0o600): Promise<void> {
+export async function writeWhole(path: string, content: string, mode = 0o600, owner?: Owner): Promise<void> {
   const part = `${path}.part`;
-  await writeFile(part, content, { mode });
+  await rm(part, { force: true });
+  await writeFile(part, content, { mode, flag: 'wx', flush: true });
   await chmod(part, mode);
+  if (owner) await chown(part, owner.uid, owner.gid);
   await rename(part, path);
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Home, readIfThere, writeWhole } from './home.ts';
@@ -37,10 +38,8 @@ export interface Installation {
 
 /** Reads the installation of a data folder, or makes one with ports that are free now. */
 export async function openInstallation(home: Home): Promise<Installation> {
-  const file = join(home.path, 'installation.json');
-  const text = await readIfThere(file);
-  if (text !== null) return JSON.parse(text);
-
+  const known = await knownInstallation(home);
+  if (known) return known;
   const id = randomUUID();
   const short = id.slice(0, 8);
   const installation: Installation = {
@@ -49,8 +48,41 @@ export async function openInstallation(home: Home): Promise<Installation> {
     ports: await freePorts(id),
     runtimeFolder: process.getuid?.() === 0 ? `/run/octavia-${short}` : `/tmp/octavia-${short}`,
   };
-  await writeWhole(file, `${JSON.stringify(installation, null, 2)}\n`);
+  await writeWhole(fileOf(home), `${JSON.stringify(installation, null, 2)}\n`);
   return installation;
+}
+
+const fileOf = (home: Home): string => join(home.path, 'installation.json');
+
+/** The installation of a data folder; null: it has none yet. @throws Error when its file cannot be understood */
+export async function knownInstallation(home: Home): Promise<Installation | null> {
+  const text = await readIfThere(fileOf(home));
+  if (text === null) return null;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(
+      `${fileOf(home)} is damaged (${(cause as Error).message}). Put it back from a backup: its id is also in the database.`,
+      { cause },
+    );
+  }
+}
+
+/** @throws Error naming every port of ours that something else uses. PostgreSQL's is left out: it may run already, and be ours. */
+export async function checkPorts(home: Home, { ports }: Installation): Promise<void> {
+  const taken: string[] = [];
+  for (const name of PORT_NAMES) {
+    if (name === 'postgres') continue;
+    const isUdp = name === 'heartbeats';
+    if (!(await (isUdp ? isFreeUdp(ports[name]) : isFree(ports[name])))) {
+      taken.push(`${isUdp ? 'UDP' : 'TCP'} port ${ports[name]} (${name})`);
+    }
+  }
+  if (taken.length === 0) return;
+  throw new Error(
+    `In use on 127.0.0.1: ${taken.join(', ')}. Stop what uses it (ss -lntup shows it), or write another port into ${fileOf(home)}, ` +
+      'then start again. Nothing was started.',
+  );
 }
 
 async function freePorts(id: string): Promise<Record<PortName, number>> {
@@ -70,6 +102,14 @@ export function isFree(port: number): Promise<boolean> {
     const server = createServer();
     server.once('error', () => done(false));
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(true)));
+  });
+}
+
+function isFreeUdp(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = createSocket('udp4');
+    socket.once('error', () => done(false));
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => socket.close(() => done(true)));
   });
 }
 

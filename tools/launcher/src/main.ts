@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { homePath } from './home.ts';
+import { backUpController, restoreController } from './backup.ts';
+import { homePath, openHome } from './home.ts';
 import { MachineNotReady } from './machine.ts';
+import { prepare } from './prepare.ts';
 import { startController } from './start.ts';
 import { stopController } from './stop.ts';
 
@@ -48,8 +49,7 @@ async function start(): Promise<void> {
 
 /** Starts a launcher of its own session, shows its lines until all services serve, and leaves it running. */
 async function startDetached(): Promise<void> {
-  const logs = join(homePath(), 'logs');
-  await mkdir(logs, { recursive: true });
+  const { logs } = await openHome(homePath());
   const log = openSync(join(logs, 'launcher.log'), 'a', 0o600);
   const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, 'start'], {
     detached: true,
@@ -91,5 +91,27 @@ program
   .description('stop everything of this data folder, amphorae too')
   .action(async () => {
     await stopController(say);
+  });
+program
+  .command('prepare')
+  .description('make certificates and keys in the data folder, and bring the database of DATABASE_URL_FILE up to date')
+  .action(async () => {
+    await prepare(process.env, say);
+  });
+program
+  .command('backup')
+  .description('write the whole database into a file, also while the services run')
+  .argument('<file>')
+  .action(async (file: string) => {
+    await backUpController(resolve(file), say);
+    process.exit(0);
+  });
+program
+  .command('restore')
+  .description('replace the database by a backup of this installation; the services must be stopped')
+  .argument('<file>')
+  .action(async (file: string) => {
+    await restoreController(resolve(file), say);
+    process.exit(0);
   });
 program.parseAsync().catch(fail);

@@ -39,7 +39,11 @@ export async function processesOf(folder: string): Promise<(ProcessId & { readon
 
 /** Asks processes to end, and ends those that do not within `limitMs`. Returns when all are gone. */
 export async function endAll(processes: readonly ProcessId[], limitMs: number): Promise<void> {
-  for (const process of processes) await signal(process, 'SIGTERM');
+  for (const process of processes) {
+    await signal(process, 'SIGTERM');
+    // Whoever is suspended hears no signal before he goes on.
+    await signal(process, 'SIGCONT');
+  }
   if (await waitUntilGone(processes, limitMs)) return;
   for (const process of processes) await signal(process, 'SIGKILL');
   await waitUntilGone(processes, limitMs);

@@ -1,13 +1,13 @@
-import { chown, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openDatabase, type RunningDatabase } from './database.ts';
-import { type Home, homePath, openHome, writeWhole } from './home.ts';
-import { type Installation, openInstallation, openSecrets } from './installation.ts';
+import { type Home, homePath, type Owner, openHome, writeWhole } from './home.ts';
+import { checkPorts, type Installation, openInstallation, openSecrets } from './installation.ts';
 import { prepareMachine } from './machine.ts';
 import { ensureCertificate, openAuthority } from './pki.ts';
 import { claimHome, leaveHome } from './run-file.ts';
 import { CLIENT_NAMES, type Plan, SERVICE_NAMES, type ServiceName, servicesOf, UNPRIVILEGED_USER } from './services.ts';
-import { stopAmphorae } from './stop.ts';
+import { endLeftOverServices, removeRuntimeFolder, stopAmphorae } from './stop.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Certificates are looked at this often while we run; they have a third of a year left when they are replaced. */
@@ -29,7 +29,10 @@ export async function startController(say: (line: string) => void): Promise<Runn
   try {
     const installation = await openInstallation(home);
     say(`data folder: ${home.path}${home.isNew ? ' (new)' : ''}, installation ${installation.id}`);
+    await endLeftOverServices(home, say);
+    await checkPorts(home, installation);
     await openRuntimeFolder(installation);
+    undo.push(() => removeRuntimeFolder(home, installation));
     const secrets = await openSecrets(home);
     const database = await openDatabase(home, installation, secrets, process.env, say);
     undo.push(() => database.stop());
@@ -92,38 +95,34 @@ async function planServices(
   secrets: Plan['secrets'],
   databaseUrlFile: string,
 ): Promise<Plan> {
-  const issued = await issueCertificates(home);
-  await giveAway(home);
-  return { home, installation, secrets, databaseUrlFile, ...issued, env: process.env };
+  return { home, installation, secrets, databaseUrlFile, ...(await issueCertificates(home)), env: process.env };
 }
 
-async function issueCertificates(
+/** Makes the authorities and certificates that are missing, and replaces those that run out soon. */
+export async function issueCertificates(
   home: Home,
 ): Promise<Pick<Plan, 'servicesCa' | 'amphoraeCa' | 'certificates' | 'agentClient'>> {
   const servicesCa = await openAuthority(home.pki, 'services-ca');
   const amphoraeCa = await openAuthority(home.pki, 'amphorae-ca');
+  const unprivileged = await unprivilegedUser();
   const certificates: Partial<Plan['certificates']> = {};
   for (const name of SERVICE_NAMES) {
-    (certificates as Record<string, unknown>)[name] = await ensureCertificate(servicesCa, home.pki, name);
+    // Services that drop root read their files again when certificates are renewed.
+    const owner = name === 'worker' ? undefined : unprivileged;
+    (certificates as Record<string, unknown>)[name] = await ensureCertificate(servicesCa, home.pki, name, { owner });
   }
   for (const name of CLIENT_NAMES) await ensureCertificate(servicesCa, home.pki, name);
   const agentClient = await ensureCertificate(amphoraeCa, home.pki, 'amphora-client');
   return { servicesCa, amphoraeCa, certificates: certificates as Record<ServiceName, never>, agentClient };
 }
 
-/** Nothing to do unless root: services that drop root read their files again when certificates are renewed. */
-async function giveAway(home: Home): Promise<void> {
-  if (process.getuid?.() !== 0) return;
+/** Who services become that drop root; undefined unless we are root. */
+async function unprivilegedUser(): Promise<Owner | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
   const passwd = await readFile('/etc/passwd', 'utf8');
-  const [, , uid, gid] =
-    passwd
-      .split('\n')
-      .find((line) => line.startsWith(`${UNPRIVILEGED_USER}:`))
-      ?.split(':') ?? [];
-  if (uid === undefined || gid === undefined) return;
-  for (const name of SERVICE_NAMES) {
-    if (name !== 'worker') await chown(join(home.pki, `${name}.key`), Number(uid), Number(gid));
-  }
+  const line = passwd.split('\n').find((one) => one.startsWith(`${UNPRIVILEGED_USER}:`));
+  const [, , uid, gid] = line?.split(':') ?? [];
+  return uid === undefined || gid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) };
 }
 
 async function openRuntimeFolder({ runtimeFolder }: Installation): Promise<void> {
@@ -152,9 +151,4 @@ async function writeConnection({ home, installation, servicesCa }: Plan): Promis
 
 function describeMigrations({ applied }: RunningDatabase): string {
   return applied.length === 0 ? 'schema up to date' : `schema migrated (${applied.length} applied)`;
-}
-
-/** Removes what only makes sense while we run. */
-export async function removeRuntimeFolder({ runtimeFolder }: Installation): Promise<void> {
-  await rm(runtimeFolder, { recursive: true, force: true });
 }

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Home, homeAt, homePath } from './home.ts';
+import { type Installation, knownInstallation } from './installation.ts';
 import { endAll, processesOf, waitUntilGone } from './processes.ts';
 import { runningLauncher } from './run-file.ts';
 
@@ -21,30 +22,49 @@ export async function stopAmphorae(home: Home, say: (line: string) => void): Pro
   say(`amphorae: ${agents.length} stopped`);
 }
 
+/** Ends services whose launcher was killed: they notice by themselves, but one that hangs or drains would be in the way of the next. */
+export async function endLeftOverServices(home: Home, say: (line: string) => void): Promise<number> {
+  const services = (await processesOf(home.path)).filter(
+    ({ command }) => command.includes('--data-folder ') && !command.includes('--amphora-id'),
+  );
+  if (services.length === 0) return 0;
+  say(`services: ${services.length} left over from before, ending them`);
+  await endAll(services, SERVICE_LIMIT_MS);
+  return services.length;
+}
+
+/** Removes the folder of sockets, unless an amphora that could not be stopped uses it. */
+export async function removeRuntimeFolder(home: Home, { runtimeFolder }: Installation): Promise<void> {
+  if ((await processesOf(home.amphorae)).length > 0) return;
+  await rm(runtimeFolder, { recursive: true, force: true });
+}
+
 /** Stops the controller of the data folder, however it was started, or what is left of it. */
 export async function stopController(say: (line: string) => void): Promise<void> {
   const home = homeAt(homePath(), false);
   const launcher = await runningLauncher(home.path);
   if (launcher) {
     process.kill(launcher.pid, 'SIGTERM');
+    process.kill(launcher.pid, 'SIGCONT');
     if (!(await waitUntilGone([launcher], LAUNCHER_LIMIT_MS))) {
       throw new Error(
         `The launcher (pid ${launcher.pid}) does not end. kill -9 ${launcher.pid}, then npm stop again, ends it.`,
       );
     }
   }
-  const services = (await processesOf(home.path)).filter(({ command }) => command.includes('--data-folder'));
-  await endAll(services, SERVICE_LIMIT_MS);
+  const services = await endLeftOverServices(home, say);
   await stopAmphorae(home, say);
   const postgres = await leftOverPostgres(home);
   if (postgres !== null) {
     process.kill(postgres, 'SIGINT');
     await endAll(await processesOf(home.postgres), SERVICE_LIMIT_MS);
   }
+  const installation = await knownInstallation(home);
+  if (installation) await removeRuntimeFolder(home, installation);
   say(
     launcher
       ? 'stopped'
-      : `nothing ran on ${home.path}${services.length + (postgres ? 1 : 0) > 0 ? ' but left-overs, which are stopped now' : ''}`,
+      : `nothing ran on ${home.path}${services + (postgres ? 1 : 0) > 0 ? ' but left-overs, which are stopped now' : ''}`,
   );
 }
 

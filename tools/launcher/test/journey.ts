@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { processesOf } from '../src/processes.ts';
 
-const CLONE = resolve(import.meta.dirname, '../../..');
+export const CLONE = resolve(import.meta.dirname, '../../..');
 const PORT = 8080;
 /** At least five times what any step was seen to take. */
 const LIMIT_MS = 60_000;
@@ -50,6 +50,16 @@ export class Journey {
 
   ctl(...args: string[]): Promise<Outcome> {
     return this.#run(join(CLONE, 'node_modules/.bin/octaviactl'), args);
+  }
+
+  /** Runs a script in a shell of its own, as one types it; what it left in the background ends with it. */
+  shell(script: string): Promise<Outcome> {
+    return this.#run('bash', ['-c', script]);
+  }
+
+  /** The demo; interrupted as by Ctrl-C once it has printed `interruptAt`. */
+  demo(args: readonly string[], interruptAt?: string): Promise<Outcome> {
+    return this.#run(process.execPath, [join(CLONE, 'tools/demo/dist/main.js'), ...args], interruptAt);
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: what the command line prints is looked at by matchers.
@@ -167,7 +177,7 @@ export class Journey {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  #run(program: string, args: string[]): Promise<Outcome> {
+  #run(program: string, args: string[], interruptAt?: string): Promise<Outcome> {
     const [command = program, ...rest] = this.#user
       ? [...becomeUser(this.#user), program, ...args]
       : [program, ...args];
@@ -176,21 +186,38 @@ export class Journey {
     for (const name of Object.keys(env)) if (/^(npm_|VITEST|NODE_ENV|TEST|FORCE_COLOR)/.test(name)) delete env[name];
     env.npm_config_update_notifier = 'false';
     return new Promise((done, fail) => {
-      const child = spawn(command, rest, { cwd: CLONE, env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(command, rest, { cwd: CLONE, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
       const outcome = { stdout: '', stderr: '' };
+      let isInterrupted = false;
       child.stdout.on('data', (data) => {
         outcome.stdout += data;
+        if (isInterrupted || interruptAt === undefined || !outcome.stdout.includes(interruptAt)) return;
+        isInterrupted = true;
+        child.kill('SIGINT');
       });
       child.stderr.on('data', (data) => {
         outcome.stderr += data;
       });
-      const limit = setTimeout(() => child.kill('SIGKILL'), COMMAND_LIMIT_MS);
+      // The whole group: a shell's background processes hold the pipes that we read to their end.
+      const end = (): void => {
+        if (child.pid !== undefined) endGroup(child.pid);
+      };
+      const limit = setTimeout(end, COMMAND_LIMIT_MS);
       child.once('error', fail);
+      child.once('exit', end);
       child.once('close', (code) => {
         clearTimeout(limit);
         done({ code: code ?? -1, ...outcome });
       });
     });
+  }
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left in it.
   }
 }
 

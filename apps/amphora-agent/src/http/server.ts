@@ -89,10 +89,15 @@ export class AgentServer {
     const path = url.split('?')[0] ?? '/';
     const timings: string[] = [];
     const tracing = await this.#parts.tracing;
-    const span = tracing.begin(`${method} ${path}`, oneOf(headers.traceparent));
+    const span = tracing.begin(method, oneOf(headers.traceparent));
+    span.set(ATTRIBUTE.method, method);
+    span.set(ATTRIBUTE.path, path);
+    span.set(ATTRIBUTE.scheme, 'https');
     let status = 0;
     try {
       const { route, params } = this.#parts.router.find(method, path);
+      span.named(`${method} ${route.path}`);
+      span.set(ATTRIBUTE.route, route.path);
       const body = await readBody(request, route.maxBodyBytes);
       const step = measuredStep(span, timings);
       const answer = await this.#queue.run(async () => {

@@ -13,6 +13,8 @@ import type { Parts } from '../parts.ts';
 import { readPageSize } from '../replies.ts';
 import { writeAmphora } from '../translate/amphora.ts';
 import { wordOf } from '../translate/enums.ts';
+import { failoverAmphora } from './amphora-failover.ts';
+import { amphoraStatistics } from './statistics.ts';
 
 const amphorae = new Amphorae();
 
@@ -20,6 +22,8 @@ export function amphoraHandlers(parts: Parts): Handlers<typeof AmphoraServiceSer
   return {
     getAmphora: unary(({ id }, { caller }) => get(parts, id, caller)),
     listAmphorae: unary((request, { caller }) => list(parts, request, caller)),
+    failoverAmphora: unary((request, { caller }) => failoverAmphora(parts, request, caller)),
+    getAmphoraStatistics: unary(({ id }, { caller }) => amphoraStatistics(parts, id, caller)),
   };
 }
 

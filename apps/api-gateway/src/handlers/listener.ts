@@ -27,6 +27,7 @@ import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
 import { LISTENER_PATHS, readListener, type WantedListener, writeListener } from '../translate/listener.ts';
 import { newChild, removeChild } from './child.ts';
+import { listenerStatistics } from './statistics.ts';
 
 const loadBalancers = new LoadBalancers();
 const listeners = new Listeners();
@@ -43,6 +44,7 @@ export function listenerHandlers(parts: Parts): Handlers<typeof ListenerServiceS
     }),
     updateListener: unary((request, { caller }) => update(parts, request, caller)),
     deleteListener: unary((request, { caller }) => remove(parts, request, caller)),
+    getListenerStatistics: unary(({ id }, { caller }) => listenerStatistics(parts, id, caller)),
   };
 }
 

@@ -33,6 +33,7 @@ import {
   type WantedLoadBalancer,
   writeLoadBalancer,
 } from '../translate/load-balancer.ts';
+import { loadBalancerStatistics } from './statistics.ts';
 import { statusTree } from './status-tree.ts';
 import { watchLoadBalancer } from './watch.ts';
 
@@ -51,6 +52,7 @@ export function loadBalancerHandlers(parts: Parts): Handlers<typeof LoadBalancer
     deleteLoadBalancer: unary((request, { caller }) => remove(parts, request, caller)),
     failoverLoadBalancer: unary((request, { caller }) => failover(parts, request, caller)),
     getLoadBalancerStatusTree: unary(({ id }, { caller }) => statusTree(parts, id, caller)),
+    getLoadBalancerStatistics: unary(({ id }, { caller }) => loadBalancerStatistics(parts, id, caller)),
     watchLoadBalancer: serverStream((request, context) => watchLoadBalancer(parts, request, context)),
   };
 }

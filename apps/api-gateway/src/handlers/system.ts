@@ -1,23 +1,38 @@
-import { type Overview, overview, schemaVersion } from '@octavia/db';
-import type { Caller } from '@octavia/domain';
+import {
+  type FlowRecord,
+  Flows,
+  firstToExpire,
+  type HeartbeatCounts,
+  heartbeatCounts,
+  type Overview,
+  overview,
+  schemaVersion,
+} from '@octavia/db';
+import { type Caller, InvalidRequest } from '@octavia/domain';
 import type {
   Capabilities,
   HealthMonitorType,
   LbAlgorithm,
+  LogLevel,
   Protocol,
   SessionPersistence_Type,
+  SetLogLevelRequest,
   SystemServiceService,
   SystemStatus,
-  SystemStatus_Service,
 } from '@octavia/proto';
 import { CAPABILITIES } from '@octavia/render';
-import { formatHostPort, type Handlers, unary } from '@octavia/service';
+import { changeLogLevel, type Handlers, unary, VERSION } from '@octavia/service';
 import { readScope, requireAdmin } from '../authorize.ts';
 import type { Parts } from '../parts.ts';
 import { enumOf } from '../translate/enums.ts';
+import { type AskedProcess, certificatesOf, writeFailure, writeService } from '../translate/system.ts';
 
 /** How long a service may take to tell its state, in milliseconds. */
 const CHECK_MS = 1_000;
+/** Failed flows that are shown. Source: the contract. */
+const FAILURES_SHOWN = 5;
+
+const flows = new Flows();
 
 export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceService> {
   return {
@@ -26,6 +41,7 @@ export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceServi
       return capabilities();
     }),
     getSystemStatus: unary((_, { caller }) => systemStatus(parts, caller)),
+    setLogLevel: unary((request, { caller }) => setLogLevel(parts, request, caller)),
   };
 }
 
@@ -47,14 +63,14 @@ function capabilities(): Capabilities {
 /** Answers whatever is down: what does not answer is what an operator wants to see. */
 async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus> {
   requireAdmin(caller, 'Reading the state of the system');
-  const { version, sparesWanted } = parts.installation;
-  const [services, drivers, database] = await Promise.all([
-    checkServices(parts),
+  const [processes, { drivers, mode }, database] = await Promise.all([
+    askProcesses(parts),
     readDrivers(parts),
     readDatabase(parts),
   ]);
+  const services = processes.map(writeService);
   return {
-    version,
+    version: VERSION,
     installationId: database?.installationId ?? '',
     ready: database !== null && services.every(({ state }) => state === 'SERVING'),
     services,
@@ -63,41 +79,71 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
     flowsQueued: database?.flowsQueued ?? 0,
     flowsRunning: database?.flowsRunning ?? 0,
     sparesReady: database?.sparesReady ?? 0,
-    sparesWanted,
+    sparesWanted: parts.installation.sparesWanted,
     drivers,
     loadBalancers: database?.loadBalancers ?? 0,
     amphorae: database?.amphorae ?? 0,
+    mode,
+    certificates: certificatesOf(processes, database?.firstToExpire ?? null, new Date()),
+    oldestQueuedSeconds: database?.oldestQueuedSeconds ?? 0,
+    lastFailures: database?.failures.map(writeFailure) ?? [],
+    heartbeats: database?.heartbeats,
   };
 }
 
-async function checkServices({ installation }: Parts): Promise<SystemStatus_Service[]> {
-  const { address, version } = installation;
-  const us = { name: 'api-gateway', address: formatHostPort(address), state: 'SERVING', version };
-  const others = installation.services.map(async (service) => ({
-    name: service.name,
-    address: formatHostPort(service.address),
-    state: await installation.checkHealth(service.address, CHECK_MS),
-    // grpc.health.v1 tells none.
-    version: '',
+/** This gateway first; the others at once, each within its time. */
+async function askProcesses({ installation }: Parts): Promise<AskedProcess[]> {
+  const { self, address, services, processes } = installation;
+  const us = { name: 'api-gateway', address, state: 'SERVING', process: self.describe() };
+  const others = services.map(async (service) => ({
+    ...service,
+    ...(await processes.ask(service.address, CHECK_MS)),
   }));
   return [us, ...(await Promise.all(others))];
 }
 
-async function readDrivers({ lookup }: Parts): Promise<Record<string, string>> {
+async function readDrivers({ lookup }: Parts): Promise<{ drivers: Record<string, string>; mode: string }> {
   try {
-    const { names } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
-    return names;
+    const { names, mode = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
+    return { drivers: names, mode };
   } catch {
     // The worker's state says so.
-    return {};
+    return { drivers: {}, mode: '' };
   }
 }
 
-async function readDatabase({ db }: Parts): Promise<(Overview & { readonly schema: string }) | null> {
+interface DatabaseState extends Overview {
+  readonly schema: string;
+  readonly failures: readonly FlowRecord[];
+  readonly heartbeats: HeartbeatCounts;
+  readonly firstToExpire: { readonly amphoraId: string; readonly expiresAt: Date } | null;
+}
+
+async function readDatabase({ db, installation }: Parts): Promise<DatabaseState | null> {
   try {
-    const found = await overview(db.reader);
-    return { ...found, schema: await schemaVersion((sql) => db.reader.query(sql)) };
+    const [found, schema, failures, heartbeats, first] = await Promise.all([
+      overview(db.reader),
+      schemaVersion((sql) => db.reader.query(sql)),
+      flows.failed(db.reader, FAILURES_SHOWN),
+      heartbeatCounts(db.reader, installation.heartbeatTimeoutMs),
+      firstToExpire(db.reader),
+    ]);
+    return { ...found, schema, failures, heartbeats, firstToExpire: first };
   } catch {
     return null;
   }
+}
+
+async function setLogLevel(
+  { installation }: Parts,
+  { service, level, revertAfter }: SetLogLevelRequest,
+  caller: Caller,
+): Promise<LogLevel> {
+  requireAdmin(caller, 'Changing what a service logs');
+  const request = { level, revertAfter };
+  if (service === 'api-gateway') return changeLogLevel(request);
+  const other = installation.services.find(({ name }) => name === service);
+  if (other) return installation.processes.setLogLevel(other.address, request);
+  const names = ['api-gateway', ...installation.services.map(({ name }) => name)].join(', ');
+  throw new InvalidRequest([{ field: 'service', description: `must be one of ${names}`, reason: 'UNKNOWN_SERVICE' }]);
 }

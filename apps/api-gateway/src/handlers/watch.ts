@@ -5,6 +5,7 @@ import type { StreamContext } from '@octavia/service';
 import { readScope } from '../authorize.ts';
 import { readId } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
+import { WakeUp } from '../wake-up.ts';
 
 /** A notification may be lost, and progress inside of a flow has none: look this often, in milliseconds. */
 const POLL_MS = 1_000;
@@ -40,34 +41,5 @@ export async function watchLoadBalancer(
     }
   } finally {
     unlisten();
-  }
-}
-
-/** A bell that is heard also when it rang before anyone listened. */
-class WakeUp {
-  readonly #signal: AbortSignal;
-  #bell = Promise.withResolvers<void>();
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
-  }
-
-  reset(): void {
-    this.#bell = Promise.withResolvers();
-  }
-
-  ring(): void {
-    this.#bell.resolve();
-  }
-
-  /** Until it rings, the call ends or the time is over. */
-  async wait(ms: number): Promise<void> {
-    const ring = (): void => this.ring();
-    const timer = setTimeout(ring, ms);
-    this.#signal.addEventListener('abort', ring, { once: true });
-    if (this.#signal.aborted) ring();
-    await this.#bell.promise;
-    clearTimeout(timer);
-    this.#signal.removeEventListener('abort', ring);
   }
 }

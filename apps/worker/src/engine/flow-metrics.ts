@@ -1,4 +1,4 @@
-import type { ClaimedFlow, FlowRecord } from '@octavia/db';
+import type { ClaimedFlow, FlowCount, FlowRecord } from '@octavia/db';
 import type { Fault } from '@octavia/domain';
 import { ATTR, errorType, METRIC, meter } from '@octavia/service';
 import type { Attributes, Histogram } from '@opentelemetry/api';
@@ -46,4 +46,32 @@ export class FlowMetrics {
     if (error !== undefined) attributes[ATTR.ERROR_TYPE] = errorType(error);
     this.#step.record(ms / 1000, attributes);
   }
+}
+
+/** States of flows that are not ended. */
+const OPEN_STATES = ['QUEUED', 'RUNNING'] as const;
+
+/**
+ * Shows how many flows are open, and how old the oldest of each is. What there is none of is shown as 0, so that an alarm can tell
+ * "none" from "nobody looked". @param read looks; null: the process is about to end
+ */
+export function watchQueue(names: readonly string[], read: () => Promise<readonly FlowCount[] | null>): void {
+  const count = meter().createObservableGauge(METRIC.FLOW_COUNT, { unit: '{flow}', description: 'Flows not ended' });
+  const age = meter().createObservableGauge(METRIC.FLOW_AGE, { unit: 's', description: 'Age of the oldest open flow' });
+  meter().addBatchObservableCallback(
+    async (result) => {
+      const open = await read();
+      if (open === null) return;
+      const known = new Set([...names, ...open.map(({ name }) => name)]);
+      for (const name of known) {
+        for (const state of OPEN_STATES) {
+          const found = open.find((one) => one.name === name && one.state === state);
+          const attributes = { [ATTR.FLOW_NAME]: name, [ATTR.FLOW_STATE]: state };
+          result.observe(count, found?.count ?? 0, attributes);
+          result.observe(age, found?.oldestSeconds ?? 0, attributes);
+        }
+      }
+    },
+    [count, age],
+  );
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
-import { ATTR, type Logger, METRIC, meter, type Part } from '@octavia/service';
+import type { Logger, Part } from '@octavia/service';
 import type { AnyFlow } from './flow.ts';
-import { FlowMetrics } from './flow-metrics.ts';
+import { FlowMetrics, watchQueue } from './flow-metrics.ts';
 import { LeaseGone, StopRequested, WorkerStops } from './interruption.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { FlowRun } from './run-flow.ts';
@@ -75,13 +75,8 @@ export class FlowRunner<Parts> implements Part {
       await notifications.listen(FLOW_CHANNEL, () => this.#look()),
       await notifications.listen(FLOW_STOP_CHANNEL, (flowId) => this.#leases.look(flowId)),
     );
-    const count = meter().createObservableGauge(METRIC.FLOW_COUNT, { unit: '{flow}', description: 'Flows not ended' });
-    count.addCallback(async (result) => {
-      if (this.#isStopping) return;
-      for (const { name, state, count } of await new Flows().counts(this.#options.db.reader)) {
-        result.observe(count, { [ATTR.FLOW_NAME]: name, [ATTR.FLOW_STATE]: state });
-      }
-    });
+    const names = [...this.#definitions.values()].map(({ name }) => name);
+    watchQueue(names, async () => (this.#isStopping ? null : await new Flows().counts(this.#options.db.reader)));
     this.#loop = this.#claimUntilStopped();
   }
 

@@ -11,7 +11,7 @@ import {
   type Tx,
 } from '@octavia/db';
 import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
-import { ATTR, contextFrom, type Logger, withSpan } from '@octavia/service';
+import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
 import { type Span, trace } from '@opentelemetry/api';
 import { retryDelayMs } from './backoff.ts';
 import {
@@ -124,6 +124,7 @@ export class FlowRun<Parts> {
   async run(): Promise<void> {
     const { flow } = this.#claimed;
     const attributes = { ...flowAttributes(flow), [ATTR.FLOW_EPOCH]: this.lease.epoch };
+    this.#showWait(attributes);
     try {
       await withSpan(`flow ${flow.name}`, { attributes, parent: flow.traceContext }, (span) => this.#runInSpan(span));
     } catch (error) {
@@ -136,6 +137,14 @@ export class FlowRun<Parts> {
     } finally {
       this.#run.leases.drop(this.lease);
     }
+  }
+
+  /** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
+  #showWait(attributes: Record<string, string | number>): void {
+    const { flow, waitedMs } = this.#claimed;
+    const now = Date.now();
+    const options = { attributes, startTime: now - Math.max(0, waitedMs) };
+    tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
   }
 
   async #runInSpan(span: Span): Promise<void> {

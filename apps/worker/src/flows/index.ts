@@ -3,6 +3,8 @@ import { createAmphora, deleteAmphora } from './amphora.ts';
 import { createLoadBalancer } from './create-load-balancer.ts';
 import { deleteLoadBalancer } from './delete-load-balancer.ts';
 import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
+import { rotateAmphoraCertificate } from './rotate-certificate.ts';
+import { sweepOrphans } from './sweep-orphans.ts';
 import { updateLoadBalancer } from './update-load-balancer.ts';
 
 /**
@@ -17,4 +19,6 @@ export const definitions: readonly AnyWorkerFlow[] = [
   createAmphora,
   deleteAmphora,
   failoverAmphora,
+  rotateAmphoraCertificate,
+  sweepOrphans,
 ];

@@ -18,6 +18,7 @@ export function lookupHandlers({ compute, network, amphora, certificates }: Omit
           amphora: amphora.name,
           certificates: certificates.name,
         },
+        mode: compute.name === 'local' ? 'loopback' : undefined,
       }),
     ),
   } satisfies Partial<LookupServiceServer>;

@@ -1,4 +1,6 @@
+export * from './certificates.ts';
 export * from './duties.ts';
 export * from './leftovers.ts';
+export * from './orphans.ts';
 export * from './purges.ts';
 export * from './spares.ts';

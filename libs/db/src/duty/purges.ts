@@ -15,6 +15,8 @@ interface Purge {
   /** Which rows may go; `$1` is the age in milliseconds. */
   readonly where: string;
   readonly ageMs: (retention: Retention) => number;
+  /** Statement that keeps what is to be known of the rows in `gone`. */
+  readonly note?: string;
   /** Found by comparing tables, not by an index on an age: looked for less often. */
   readonly isLeftover?: true;
 }
@@ -31,7 +33,15 @@ const PURGES: readonly Purge[] = [
   { table: 'load_balancer', where: `deleted_at < ${ago}`, ageMs: (keep) => keep.loadBalancerMs },
   { table: 'amphora', where: `deleted_at < ${ago}`, ageMs: (keep) => keep.amphoraMs },
   { table: 'flow', where: `finished_at < ${ago}`, ageMs: (keep) => keep.flowMs },
-  { table: 'event', where: `created_at < ${ago}`, ageMs: (keep) => keep.eventMs },
+  {
+    table: 'event',
+    where: `created_at < ${ago}`,
+    ageMs: (keep) => keep.eventMs,
+    // Readers who were away for longer must learn that they missed some: in the same transaction.
+    note: `UPDATE event_horizon AS h SET xact = newest.xact, id = newest.id
+             FROM (SELECT xact, id FROM gone ORDER BY xact DESC, id DESC LIMIT 1) AS newest
+            WHERE (h.xact, h.id) < (newest.xact, newest.id)`,
+  },
   { table: 'idempotency_record', where: `created_at < ${ago}`, ageMs: (keep) => keep.idempotencyMs },
   {
     // Of listeners that are gone: those of an amphora that was replaced are part of its listener's sums.
@@ -84,11 +94,17 @@ export class Purges {
   async purge(tx: Tx, table: string, retention: Retention, limit: number): Promise<number> {
     const purge = PURGES.find((one) => one.table === table);
     if (!purge) throw new Error(`There is no purge of ${table}.`);
-    const [, count] = await tx.query(
-      `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
-         SELECT target.ctid FROM ${table} AS target WHERE ${purge.where} LIMIT $2 FOR UPDATE SKIP LOCKED))`,
-      [purge.ageMs(retention), limit],
+    const remove = `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+      SELECT target.ctid FROM ${table} AS target WHERE ${purge.where} LIMIT $2 FOR UPDATE SKIP LOCKED))`;
+    const values = [purge.ageMs(retention), limit];
+    if (!purge.note) {
+      const [, count] = await tx.query(remove, values);
+      return count;
+    }
+    const [row] = await tx.query(
+      `WITH gone AS (${remove} RETURNING *), noted AS (${purge.note}) SELECT count(*)::integer AS count FROM gone`,
+      values,
     );
-    return count;
+    return row.count;
   }
 }

@@ -1,4 +1,4 @@
-import { type NewFlow, NotFound } from '@octavia/domain';
+import { type FlowState, type NewFlow, NotFound } from '@octavia/domain';
 import { context, propagation } from '@opentelemetry/api';
 import { v7 as uuidv7 } from 'uuid';
 import type { Tx } from '../core/database.ts';
@@ -24,6 +24,23 @@ const PUSH = 'load_balancer.update';
 
 /** Most flows that one listing returns. */
 const MAX_LISTED = 1000;
+
+/** Which flows are meant; what is left out does not matter. */
+export interface FlowFilter {
+  readonly loadBalancerId?: string | null;
+  readonly amphoraId?: string | null;
+  readonly onlyOpen?: boolean;
+  readonly state?: FlowState | null;
+}
+
+/** Flows of one name in one open state. */
+export interface FlowCount {
+  readonly name: string;
+  readonly state: 'QUEUED' | 'RUNNING';
+  readonly count: number;
+  /** Since the oldest of them was asked for. */
+  readonly oldestSeconds: number;
+}
 
 /** How services ask for flows, inside the transactions that record why. Stateless. */
 export class Flows {
@@ -108,26 +125,76 @@ export class Flows {
     return rows.map(toFlowRecord);
   }
 
-  /** Newest flows first, of a load balancer or amphora or of all. @param limit 1 to 1000 */
-  async list(
-    tx: Tx,
-    filter: { readonly loadBalancerId?: string; readonly amphoraId?: string; readonly onlyOpen?: boolean },
-    limit: number,
-  ): Promise<FlowRecord[]> {
+  /** Newest flows first. @param limit 1 to 1000 @param beforeId only those older than this one */
+  async list(tx: Tx, filter: FlowFilter, limit: number, beforeId: string | null = null): Promise<FlowRecord[]> {
     const rows: FlowRow[] = await tx.query(
       `SELECT * FROM flow
        WHERE ($1::uuid IS NULL OR load_balancer_id = $1) AND ($2::uuid IS NULL OR amphora_id = $2)
-         AND (NOT $3 OR state IN ('QUEUED', 'RUNNING'))
-       ORDER BY id DESC LIMIT $4`,
-      [filter.loadBalancerId ?? null, filter.amphoraId ?? null, filter.onlyOpen ?? false, Math.min(limit, MAX_LISTED)],
+         AND (NOT $3 OR state IN ('QUEUED', 'RUNNING')) AND ($4::text IS NULL OR state = $4)
+         AND ($5::uuid IS NULL OR id < $5)
+       ORDER BY id DESC LIMIT $6`,
+      [
+        filter.loadBalancerId ?? null,
+        filter.amphoraId ?? null,
+        filter.onlyOpen ?? false,
+        filter.state ?? null,
+        beforeId,
+        Math.min(limit, MAX_LISTED),
+      ],
     );
     return rows.map(toFlowRecord);
   }
 
-  /** How many flows there are in each open state, for the gauge. */
-  async counts(tx: Tx): Promise<{ readonly name: string; readonly state: string; readonly count: number }[]> {
+  /** Flows that are open or ended in the last `endedMs`, oldest first; at most 1000 of each. For those who watch. */
+  async recent(
+    tx: Tx,
+    { loadBalancerId = null, amphoraId = null }: Pick<FlowFilter, 'loadBalancerId' | 'amphoraId'>,
+    endedMs: number,
+  ): Promise<FlowRecord[]> {
+    const matches = `($1::uuid IS NULL OR load_balancer_id = $1) AND ($2::uuid IS NULL OR amphora_id = $2)`;
+    const rows: FlowRow[] = await tx.query(
+      `(SELECT * FROM flow WHERE state IN ('QUEUED', 'RUNNING') AND ${matches} ORDER BY id LIMIT ${MAX_LISTED})
+       UNION ALL
+       (SELECT * FROM flow WHERE finished_at > clock_timestamp() - $3 * interval '1 ms' AND ${matches}
+        ORDER BY finished_at DESC LIMIT ${MAX_LISTED})
+       ORDER BY id`,
+      [loadBalancerId, amphoraId, endedMs],
+    );
+    return rows.map(toFlowRecord);
+  }
+
+  /** The newest flows that failed, newest first. */
+  async failed(tx: Tx, limit: number): Promise<FlowRecord[]> {
+    const rows: FlowRow[] = await tx.query(
+      `SELECT * FROM flow WHERE state = 'FAILED' ORDER BY finished_at DESC LIMIT $1`,
+      [Math.min(limit, MAX_LISTED)],
+    );
+    return rows.map(toFlowRecord);
+  }
+
+  /** The newest flow that replaces or deletes an amphora, by itself or with its load balancer; null: there is none. */
+  async newestReplacing(
+    tx: Tx,
+    amphora: { readonly id: string; readonly loadBalancerId: string | null },
+    { onlyOpen }: { readonly onlyOpen: boolean },
+  ): Promise<FlowRecord | null> {
+    const [row]: FlowRow[] = await tx.query(
+      `SELECT * FROM flow
+       WHERE (amphora_id = $1 AND name IN ('amphora.failover', 'amphora.delete')
+           OR load_balancer_id = $2 AND name = 'load_balancer.failover')
+         AND (NOT $3 OR state IN ('QUEUED', 'RUNNING'))
+       ORDER BY id DESC LIMIT 1`,
+      [amphora.id, amphora.loadBalancerId, onlyOpen],
+    );
+    return row ? toFlowRecord(row) : null;
+  }
+
+  /** How many flows there are in each open state, and how old the oldest of them is, for the gauges. */
+  async counts(tx: Tx): Promise<FlowCount[]> {
     return tx.query(
-      `SELECT name, state, count(*)::integer AS count FROM flow WHERE state IN ('QUEUED', 'RUNNING') GROUP BY name, state`,
+      `SELECT name, state, count(*)::integer AS count,
+         extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS "oldestSeconds"
+       FROM flow WHERE state IN ('QUEUED', 'RUNNING') GROUP BY name, state`,
     );
   }
 }

@@ -8,4 +8,4 @@ export {
   type StepRef,
 } from './flow-queue.ts';
 export type { FlowRecord, StepRecord, StopReason } from './flow-row.ts';
-export { FLOW_CHANNEL, FLOW_STOP_CHANNEL, Flows } from './flows.ts';
+export { FLOW_CHANNEL, FLOW_STOP_CHANNEL, type FlowCount, type FlowFilter, Flows } from './flows.ts';

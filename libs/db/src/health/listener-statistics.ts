@@ -81,6 +81,88 @@ export class ListenerStatistics {
   }
 }
 
+/** Traffic, added up. */
+export interface Traffic {
+  readonly bytesIn: bigint;
+  readonly bytesOut: bigint;
+  readonly activeConnections: bigint;
+  readonly totalConnections: bigint;
+  readonly requestErrors: bigint;
+  /** When the newest counters arrived; null: none yet. */
+  readonly updatedAt: Date | null;
+}
+
+/** Traffic of one listener on one amphora. */
+export interface AmphoraTraffic extends Traffic {
+  readonly listenerId: string;
+  readonly loadBalancerId: string;
+}
+
+/** Sums over rows `s` beside their amphora `a`. Only an amphora that serves has connections now; its sums are kept for ever. */
+const TRAFFIC = `${SUMS.map((sum) => `coalesce(sum(s.${sum}), 0)::text AS ${sum}`).join(', ')},
+  coalesce(sum(s.active_connections) FILTER (WHERE a.status = 'ALLOCATED'), 0)::text AS active_connections,
+  max(s.updated_at) AS updated_at`;
+
+/** What listeners and amphorae have carried, from what was written above. */
+export class TrafficReports {
+  /** Of the listeners that the load balancer has now. */
+  async ofLoadBalancer(tx: Tx, id: string): Promise<Traffic> {
+    const [row] = await tx.query(
+      `SELECT ${TRAFFIC} FROM listener_statistics s JOIN listener l ON l.id = s.listener_id
+         LEFT JOIN amphora a ON a.id = s.amphora_id WHERE l.load_balancer_id = $1`,
+      [id],
+    );
+    return toTraffic(row);
+  }
+
+  async ofListener(tx: Tx, id: string): Promise<Traffic> {
+    const [row] = await tx.query(
+      `SELECT ${TRAFFIC} FROM listener_statistics s LEFT JOIN amphora a ON a.id = s.amphora_id WHERE s.listener_id = $1`,
+      [id],
+    );
+    return toTraffic(row);
+  }
+
+  /** Of an amphora, by listener. */
+  async ofAmphora(tx: Tx, id: string): Promise<AmphoraTraffic[]> {
+    const rows: (TrafficRow & { listener_id: string; load_balancer_id: string })[] = await tx.query(
+      `SELECT s.listener_id, s.load_balancer_id, ${TRAFFIC}
+       FROM listener_statistics s LEFT JOIN amphora a ON a.id = s.amphora_id WHERE s.amphora_id = $1
+       GROUP BY s.listener_id, s.load_balancer_id ORDER BY s.listener_id`,
+      [id],
+    );
+    return rows.map((row) => ({
+      ...toTraffic(row),
+      listenerId: row.listener_id,
+      loadBalancerId: row.load_balancer_id,
+    }));
+  }
+}
+
+interface TrafficRow {
+  readonly bytes_in: string;
+  readonly bytes_out: string;
+  readonly active_connections: string;
+  readonly total_connections: string;
+  readonly request_errors: string;
+  readonly updated_at: Date | null;
+}
+
+/** Largest sum that the contract carries. */
+const MAX_SUM = 2n ** 64n - 1n;
+
+function toTraffic(row: TrafficRow): Traffic {
+  const sum = (digits: string): bigint => (BigInt(digits) > MAX_SUM ? MAX_SUM : BigInt(digits));
+  return {
+    bytesIn: sum(row.bytes_in),
+    bytesOut: sum(row.bytes_out),
+    activeConnections: sum(row.active_connections),
+    totalConnections: sum(row.total_connections),
+    requestErrors: sum(row.request_errors),
+    updatedAt: row.updated_at,
+  };
+}
+
 const ADDED = SUMS.map((sum) => `${sum} = LEAST(s.${sum}::numeric + excluded.${sum}, ${MAX})::bigint`).join(', ');
 const REPLACED = SUMS.map((sum) => `${sum} = excluded.${sum}`).join(', ');
 

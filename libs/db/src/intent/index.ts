@@ -1,9 +1,17 @@
 /** What callers asked for: rows, revisions, quotas, addresses, events. */
 export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools } from './children.ts';
+export { CursorTooOld, EventLog, type EventPage, type EventQuery, type EventRecord } from './event-log.ts';
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
 export { Idempotency, type IdempotentRequest } from './idempotency.ts';
 export { assertEtag, LoadBalancers, type Scope } from './load-balancers.ts';
-export { lastHeartbeats, type Overview, overview } from './overview.ts';
+export {
+  firstToExpire,
+  type HeartbeatCounts,
+  heartbeatCounts,
+  lastHeartbeats,
+  type Overview,
+  overview,
+} from './overview.ts';
 export { afterOf, type Filters, pageToken } from './page-token.ts';
 export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';

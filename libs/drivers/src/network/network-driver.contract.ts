@@ -47,6 +47,14 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       expect(await driver.allocateVip({ ...request, address: range.last })).toMatchObject({ address: range.last });
     });
 
+    it('tells which load balancers have an address, until it is given back', async () => {
+      const { driver, restart, request } = await open();
+      await driver.allocateVip(request);
+      expect(await restart().holdings()).toContain(request.loadBalancerId);
+      await driver.releaseVip(request.loadBalancerId);
+      expect(await restart().holdings()).not.toContain(request.loadBalancerId);
+    });
+
     it('refuses an address that another load balancer has', async () => {
       const { driver, request } = await open();
       const { address } = await driver.allocateVip(request);

@@ -52,6 +52,8 @@ export interface NetworkDriver {
    * @throws VipAddressTaken, VipAddressOutside, NoFreeAddress, NotFound
    */
   allocateVip(request: VipRequest, context?: CallContext): Promise<AllocatedVip>;
+  /** Ids of the load balancers that have an address or a holder here, to find those that the database does not know. */
+  holdings(context?: CallContext): Promise<readonly string[]>;
   /** Gives the address back. Succeeds if there is none. */
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void>;
   /**

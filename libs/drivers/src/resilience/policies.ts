@@ -54,6 +54,7 @@ export function networkPolicy(name: string, options: ResilienceOptions = {}): Re
     methods: {
       managedSubnets: { context: -1, timeoutMs, isRead: true },
       getSubnet: { ...change, isRead: true },
+      holdings: { context: 0, timeoutMs, isRead: true },
       allocateVip: change,
       releaseVip: change,
       plugVip: change,

@@ -3,6 +3,7 @@ import { ExponentialBackoff, handleWhen, retry, TaskCancelledError, TimeoutStrat
 import type { CallContext } from '../call-context.ts';
 import { CircuitOpen, FenceNotConfirmed } from '../errors.ts';
 import { type BreakerRule, type BreakerState, Breakers } from './breakers.ts';
+import { MeasuredCalls } from './measured-call.ts';
 
 /** How one method is guarded. */
 export interface MethodRule {
@@ -44,11 +45,12 @@ class Aborted {
 }
 
 /**
- * The same driver with a time-out for each method, retries for reads, and a circuit breaker per endpoint. Errors stay the driver's own;
+ * The same driver with a span and a measure for each call, a time-out for each method, retries for reads, and a circuit breaker per endpoint. Errors stay the driver's own;
  * two are added: `policy.unavailable` for a call that was given up, CircuitOpen for one that was not made.
  */
 export function withResilience<D extends object>(driver: D, policy: ResiliencePolicy): Resilient<D> {
   const breakers = new Breakers(policy.driver, policy.breaker, isTrouble);
+  const calls = new MeasuredCalls(policy.driver);
   const { attempts, initialDelayMs, maxDelayMs } = policy.retry;
   const retries = retry(handleWhen(isTrouble), {
     maxAttempts: attempts - 1,
@@ -72,7 +74,9 @@ export function withResilience<D extends object>(driver: D, policy: ResiliencePo
       };
       const counted = rule.isProbe ? once : () => breakers.run(endpoint, once);
       try {
-        return rule.isRead ? await retries.execute(counted, context?.signal) : await counted();
+        return await calls.run(name, endpoint, () =>
+          rule.isRead ? retries.execute(counted, context?.signal) : counted(),
+        );
       } catch (error) {
         throw error instanceof Aborted ? error.reason : error;
       }

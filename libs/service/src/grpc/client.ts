@@ -84,7 +84,7 @@ export function rpcClient<D extends Definition>(
   const credentials = experimental.createCertificateProviderChannelCredentials(files, files, {
     checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
   });
-  const channel = new Channel(formatHostPort({ host, port }), credentials, channelOptions(name, options));
+  const channel = new Channel({ host, port }, credentials, channelOptions(name, options));
   const methods = Object.entries(clientClass.service).map(([name, method]) => [
     name,
     method.responseStream
@@ -117,10 +117,12 @@ const setter = { set: (metadata: Metadata, key: string, value: string) => metada
 
 class Channel {
   readonly #client: Client;
+  readonly #server: HostPort;
   readonly #metrics = new RpcMetrics('client');
 
-  constructor(target: string, credentials: ChannelCredentials, options: Partial<ClientOptions>) {
-    this.#client = new Client(target, credentials, options);
+  constructor(server: HostPort, credentials: ChannelCredentials, options: Partial<ClientOptions>) {
+    this.#server = server;
+    this.#client = new Client(formatHostPort(server), credentials, options);
   }
 
   close(): void {
@@ -189,7 +191,7 @@ class Channel {
   }
 
   #begin(path: string): MeasuredCall {
-    return new MeasuredCall(path, this.#metrics);
+    return new MeasuredCall(path, this.#server, this.#metrics);
   }
 }
 
@@ -201,9 +203,15 @@ class MeasuredCall {
   readonly #span: Span;
   readonly #startedAt = performance.now();
 
-  constructor(path: string, metrics: RpcMetrics) {
+  constructor(path: string, { host, port }: HostPort, metrics: RpcMetrics) {
     const { full, service } = splitPath(path);
-    const attributes = { [ATTR.RPC_SYSTEM]: 'grpc', [ATTR.RPC_SERVICE]: service, [ATTR.RPC_METHOD]: full };
+    const attributes = {
+      [ATTR.RPC_SYSTEM]: 'grpc',
+      [ATTR.RPC_SERVICE]: service,
+      [ATTR.RPC_METHOD]: full,
+      [ATTR.SERVER_ADDRESS]: host,
+      [ATTR.SERVER_PORT]: port,
+    };
     this.#metrics = metrics;
     this.#full = full;
     this.#service = service;

@@ -8,7 +8,7 @@ import {
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
-import { type Caller, DomainError, Unavailable } from '@octavia/domain';
+import { type Caller, DomainError, InvalidRequest, Unavailable } from '@octavia/domain';
 import { context, propagation, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
 import type { Logger } from '../process/logger.ts';
 import { ATTR } from '../telemetry/names.ts';
@@ -29,9 +29,33 @@ const WARNED = new Set([status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, sta
 export class CallEnded extends DomainError {
   readonly kind = 'unavailable';
   readonly reason: string;
+  readonly code: status;
   constructor(reason: 'CALL_CANCELLED' | 'DEADLINE_EXCEEDED') {
     super('The client waits no longer for the answer.');
     this.reason = reason;
+    this.code = reason === 'DEADLINE_EXCEEDED' ? status.DEADLINE_EXCEEDED : status.CANCELLED;
+  }
+}
+
+/** Longest part of a decoder's words that the caller is told, in characters. */
+const MAX_DECODER_TEXT = 200;
+
+/** What stands in for a request whose bytes are not the contract's: a number that an enum does not have, or no protobuf at all. */
+export class Undecodable {
+  readonly #cause: unknown;
+  constructor(cause: unknown) {
+    this.#cause = cause;
+  }
+
+  toError(): InvalidRequest {
+    const text = this.#cause instanceof Error ? this.#cause.message : String(this.#cause);
+    const number = /Unrecognized enum value (-?\d+) for enum (\w+)/i.exec(text);
+    const description = number
+      ? `has the number ${number[1]} for ${number[2]}, which this version of the contract does not have`
+      : `cannot be decoded by this version of the contract: ${text.slice(0, MAX_DECODER_TEXT)}`;
+    return new InvalidRequest([
+      { field: 'request', description, reason: number ? 'UNKNOWN_ENUM_VALUE' : 'UNDECODABLE' },
+    ]);
   }
 }
 
@@ -76,7 +100,7 @@ export class CallRunner {
     return (call, callback) => {
       const controller = abortOnEnd(call);
       const answer = this.#answerOnce(controller, callback);
-      this.#run(call, controller.signal, (context) => body.run(call.request, context)).then(
+      this.#run(call, controller.signal, (context) => body.run(decoded(call.request), context)).then(
         (reply) => answer(null, reply),
         (error: unknown) => answer(toStatusOf(error)),
       );
@@ -96,7 +120,7 @@ export class CallRunner {
       if (this.#isStopping) controller.abort(new ServiceStopping());
       const send = (reply: unknown) => sendOne(call, reply, controller.signal);
       this.#run(call, controller.signal, async (context) => {
-        await body.run(call.request, { ...context, send });
+        await body.run(decoded(call.request), { ...context, send });
         // A handler may just return when it is told to stop: the client still learns why.
         if (controller.signal.reason instanceof ServiceStopping) throw controller.signal.reason;
       }).then(
@@ -144,7 +168,9 @@ export class CallRunner {
       } catch (thrown) {
         const error = this.#nameError(thrown);
         const sent = toStatus(error);
-        span.setAttribute(ATTR.RPC_STATUS, status[sent.code]);
+        // Who left gets no status of ours; what gRPC tells him, and the metrics count, is this.
+        const code = error instanceof CallEnded ? error.code : sent.code;
+        span.setAttribute(ATTR.RPC_STATUS, status[code]);
         recordFailure(span, error);
         this.#logFailure(error, sent.code, fields(full, startedAt, caller));
         // Made here, where the span is active: an unknown error quotes its trace.
@@ -171,6 +197,12 @@ export class CallRunner {
     else if (WARNED.has(code)) this.#log.warn(described, 'call failed');
     else this.#log.info(described, 'call refused');
   }
+}
+
+/** @throws InvalidRequest */
+function decoded(request: unknown): unknown {
+  if (request instanceof Undecodable) throw request.toError();
+  return request;
 }
 
 /** A failure that has become a status and is logged already. */

@@ -3,14 +3,16 @@ import { HealthImplementation } from 'grpc-health-check';
 import { type Logger, logger } from '../process/logger.ts';
 import type { Part } from '../process/run.ts';
 import { formatHostPort, type HostPort } from '../settings/fields.ts';
+import { ATTR, METRIC } from '../telemetry/names.ts';
 import { RpcMetrics } from '../telemetry/rpc-metrics.ts';
+import { meter } from '../telemetry/spans.ts';
 import { admission } from './admission.ts';
 import { asMethod, type Definition, type Handlers, splitPath } from './definition.ts';
 import { logGrpc } from './grpc-log.ts';
 import { bodyOf } from './handlers.ts';
 import { HealthService } from './health.ts';
 import { reflectionService } from './reflection.ts';
-import { CallRunner } from './serve.ts';
+import { CallRunner, Undecodable } from './serve.ts';
 import { CertificateFiles, type TlsFiles } from './tls-files.ts';
 
 export interface GrpcServerOptions {
@@ -106,8 +108,18 @@ export class GrpcServer implements Part {
     return this;
   }
 
-  /** A reply that cannot be encoded is a bug of ours: its text stays here. */
+  /**
+   * A request that cannot be decoded is the caller's fault, and told as such when its call is run. A reply that cannot be encoded
+   * is a bug of ours: its text stays here.
+   */
   #guarded(method: ReturnType<typeof asMethod>): ReturnType<typeof asMethod> {
+    const requestDeserialize = (bytes: Buffer): unknown => {
+      try {
+        return method.requestDeserialize(bytes);
+      } catch (error) {
+        return new Undecodable(error);
+      }
+    };
     const responseSerialize = (reply: unknown): Buffer => {
       try {
         return method.responseSerialize(reply);
@@ -116,7 +128,7 @@ export class GrpcServer implements Part {
         throw new Error('see the log of the service');
       }
     };
-    return { ...method, responseSerialize };
+    return { ...method, requestDeserialize, responseSerialize };
   }
 
   /** Where the server listens, once it has started. */
@@ -129,6 +141,7 @@ export class GrpcServer implements Part {
   async start(): Promise<void> {
     const { bind, tls, tlsReloadMs } = this.#options;
     const files = new CertificateFiles(tls, tlsReloadMs);
+    watchExpiry(files);
     const credentials = experimental.createCertificateProviderServerCredentials(files, files, true);
     reflectionService(this.#services).addToServer(this.#server);
     const port = await new Promise<number>((resolve, reject) => {
@@ -159,6 +172,21 @@ export class GrpcServer implements Part {
     if (await isWithin(drained, ABANDON_MS)) return;
     this.#server.forceShutdown();
   }
+}
+
+/** Shows how long our certificate, and the authority's, are still good for: one of the few things that fail on a date. */
+function watchExpiry(files: CertificateFiles): void {
+  meter()
+    .createObservableGauge(METRIC.CERTIFICATE_REMAINING, {
+      unit: 's',
+      description: 'Time until a certificate runs out',
+    })
+    .addCallback((result) => {
+      const { own, authority } = files.expiry;
+      const remaining = (end: Date): number => (end.getTime() - Date.now()) / 1000;
+      result.observe(remaining(own), { [ATTR.CERTIFICATE_KIND]: 'service' });
+      result.observe(remaining(authority), { [ATTR.CERTIFICATE_KIND]: 'authority' });
+    });
 }
 
 /** Whether the work ends within the time. */

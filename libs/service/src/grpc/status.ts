@@ -15,6 +15,7 @@ const CODE_OF: Readonly<Record<ErrorKind, status>> = {
   exists: status.ALREADY_EXISTS,
   conflict: status.ABORTED,
   state: status.FAILED_PRECONDITION,
+  range: status.OUT_OF_RANGE,
   quota: status.RESOURCE_EXHAUSTED,
   unavailable: status.UNAVAILABLE,
 };
@@ -28,7 +29,7 @@ const KIND_OF: Readonly<Partial<Record<status, ErrorKind>>> = {
   [status.ALREADY_EXISTS]: 'exists',
   [status.ABORTED]: 'conflict',
   [status.FAILED_PRECONDITION]: 'state',
-  [status.OUT_OF_RANGE]: 'state',
+  [status.OUT_OF_RANGE]: 'range',
   [status.RESOURCE_EXHAUSTED]: 'quota',
   [status.UNAVAILABLE]: 'unavailable',
   [status.DEADLINE_EXCEEDED]: 'unavailable',

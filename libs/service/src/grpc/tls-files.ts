@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { experimental } from '@grpc/grpc-js';
@@ -42,6 +43,11 @@ export class CertificateFiles implements experimental.CertificateProvider {
     this.#reloadMs = reloadMs;
     this.#current = read(files);
     check(this.#current);
+  }
+
+  /** When our own certificate runs out, and the first of the authorities that we trust. */
+  get expiry(): { readonly own: Date; readonly authority: Date } {
+    return { own: earliest(this.#current.certificate), authority: earliest(this.#current.caCertificate) };
   }
 
   addCaCertificateListener(listener: experimental.CaCertificateUpdateListener): void {
@@ -123,4 +129,10 @@ function isSame(a: Loaded, b: Loaded): boolean {
   return (
     a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey) && a.caCertificate.equals(b.caCertificate)
   );
+}
+
+/** When the first of the certificates in a PEM file runs out. */
+function earliest(pem: Buffer): Date {
+  const blocks = pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return new Date(Math.min(...blocks.map((block) => new X509Certificate(block).validToDate.getTime())));
 }

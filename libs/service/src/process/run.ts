@@ -1,5 +1,6 @@
-import { SettingsError } from '../settings/settings.ts';
+import { effectiveSettings, SettingsError, type Shape } from '../settings/settings.ts';
 import { flushTelemetry } from '../telemetry/flush.ts';
+import { telemetrySettings } from '../telemetry/settings.ts';
 import { type Logger, logger } from './logger.ts';
 import { watchParent } from './parent-pipe.ts';
 
@@ -17,6 +18,8 @@ export interface RunOptions {
   startMs?: number;
   /** How long one part may take to stop, in milliseconds. Default 15 s. */
   stopMs?: number;
+  /** The reader of the settings: what is in effect is logged at level debug, without secrets. */
+  settings?: { readonly shape: Shape };
   log?: Logger;
 }
 
@@ -51,6 +54,10 @@ class TooSlow extends Error {
 export async function runUntilSignal(parts: readonly Part[], options: RunOptions = {}): Promise<void> {
   const log = options.log ?? logger('process');
   const run = new Run(log, options.stopMs ?? DEFAULT_STOP_MS);
+  if (options.settings) {
+    const shape = { ...options.settings.shape, ...telemetrySettings };
+    log.debug({ settings: effectiveSettings(shape, process.env) }, 'settings in effect');
+  }
   const unwatch = run.watch();
   try {
     await run.start(parts, options.startMs ?? DEFAULT_START_MS);

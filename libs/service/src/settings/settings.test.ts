@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, describe as group, it } from 'vitest';
 import { duration, flag, hostPort, hostPorts, integer, list, oneOf, text } from './fields.ts';
 import { file, secretFile } from './files.ts';
-import { describe, SettingsError, settings } from './settings.ts';
+import { describe, effectiveSettings, SettingsError, settings } from './settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'octavia-settings-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -120,6 +120,14 @@ group('settings', () => {
       isSecret: false,
       isRequired: false,
     });
+  });
+
+  it('are shown as they are in effect, from file, environment and defaults, but for secrets', () => {
+    const shape = { a: text('A'), b: text('B', { default: 'x' }), c: text('C'), key: secretFile('KEY_FILE') };
+    const keyFile = write('shown-key', 'hunter2');
+    const env = { OCTAVIA_CONFIG_FILE: write('shown.conf', 'A=file\nC=file'), C: 'environment', KEY_FILE: keyFile };
+    const shown = effectiveSettings(shape, env);
+    expect(shown).toEqual({ A: 'file', B: 'x', C: 'environment', KEY_FILE: '[secret]' });
   });
 
   it('take several addresses', () => {

@@ -159,6 +159,19 @@ function fieldsOf(shape: Shape): Field<unknown>[] {
   return Object.values(shape).flatMap((node) => (isField(node) ? [node] : fieldsOf(node)));
 }
 
+/** What stands for the value of a secret, wherever settings are shown. */
+const HIDDEN = '[secret]';
+
+/** The settings as they are in effect, by name, as they would be written. Secrets are only said to be set. Call it after `read`. */
+export function effectiveSettings(shape: Shape, env: Variables): Record<string, string> {
+  const all = { ...readConfigFile(env[CONFIG_FILE_VARIABLE], []), ...withoutEmpty(env) };
+  const shown = fieldsOf(shape).map(({ name, isSecret, default: fallback }): [string, string] => {
+    const written = all[name] ?? fallback ?? '';
+    return [name, isSecret && written !== '' ? HIDDEN : written];
+  });
+  return Object.fromEntries(shown);
+}
+
 /** One option, for a reference page or a commented example file. */
 export interface OptionDescription {
   readonly name: string;

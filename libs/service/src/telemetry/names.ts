@@ -18,6 +18,10 @@ export const ATTR = {
   DRIVER_KIND: 'octavia.driver.kind',
   DRIVER_NAME: 'octavia.driver.name',
   DRIVER_METHOD: 'octavia.driver.method',
+  /** State of a circuit breaker: closed, half-open or open. */
+  BREAKER_STATE: 'octavia.driver.breaker.state',
+  /** Whose certificate: service, authority or amphora. */
+  CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
   LIVENESS: 'octavia.amphora.liveness',
   TABLE: 'octavia.table',
@@ -39,6 +43,8 @@ export const ATTR = {
   RPC_STATUS: 'rpc.response.status_code',
   SERVER_ADDRESS: 'server.address',
   SERVER_PORT: 'server.port',
+  /** user or system. */
+  CPU_MODE: 'cpu.mode',
 } as const;
 
 /** Names of metrics. Units are in the comment, and in the instrument. */
@@ -55,8 +61,12 @@ export const METRIC = {
   STEP_DURATION: 'octavia.step.duration',
   /** Gauge, {flow}, by state. */
   FLOW_COUNT: 'octavia.flow.count',
+  /** Gauge, s, by flow and state. Since the oldest open one was asked for; 0: there is none. */
+  FLOW_AGE: 'octavia.flow.age',
   /** Histogram, s. */
   DRIVER_CALL_DURATION: 'octavia.driver.call.duration',
+  /** Gauge, {endpoint}, by driver and state of the circuit breaker. */
+  BREAKER_COUNT: 'octavia.driver.breaker.count',
   /** Counter, {packet}, by outcome. */
   HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
   /** Counter, {batch}. */
@@ -75,6 +85,20 @@ export const METRIC = {
   AMPHORA_COUNT: 'octavia.amphora.count',
   /** Gauge, {amphora}. */
   SPARE_COUNT: 'octavia.spare.count',
+  /** Gauge, {amphora}. How many there should be. */
+  SPARE_WANTED: 'octavia.spare.wanted',
   /** Counter, {failover}. */
   FAILOVERS: 'octavia.failover.started',
+  /** Gauge, s, by kind. Time until the certificate that runs out first does; below 0 it has. */
+  CERTIFICATE_REMAINING: 'octavia.certificate.remaining',
+  /** Gauge, By. Memory of the process that is in RAM. */
+  PROCESS_MEMORY: 'process.memory.usage',
+  /** Counter, s, by mode. */
+  PROCESS_CPU: 'process.cpu.time',
+  /** Gauge, s. */
+  PROCESS_UPTIME: 'process.uptime',
+  /** Gauge, s. How late timers were, 99th percentile since the last look. */
+  EVENT_LOOP_DELAY_P99: 'nodejs.eventloop.delay.p99',
+  /** Gauge, 1. Share of the time since the last look in which the event loop was busy. */
+  EVENT_LOOP_UTILIZATION: 'nodejs.eventloop.utilization',
 } as const;

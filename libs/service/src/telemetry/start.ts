@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { register } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type Attributes, type DiagLogger, DiagLogLevel, diag, metrics } from '@opentelemetry/api';
+import { type Attributes, context, type DiagLogger, DiagLogLevel, diag, metrics } from '@opentelemetry/api';
+import { isTracingSuppressed } from '@opentelemetry/core';
 import type { Logger } from '../process/logger.ts';
 import { formatHostPort, type HostPort } from '../settings/fields.ts';
 import { settings } from '../settings/settings.ts';
 import { onFlush } from './flush.ts';
 import { ATTR } from './names.ts';
+import { watchProcess } from './process-metrics.ts';
 import { telemetrySettings } from './settings.ts';
 import { AlwaysOffSampler, installTracing } from './tracing.ts';
 
@@ -27,6 +29,7 @@ export async function startTelemetry(env: Env): Promise<void> {
   } else if (metricsBind) {
     flushes.push(await startPrometheus(env, metricsBind));
   }
+  if (metricsBind || exporters.METRICS !== 'none') watchProcess();
   // Where traces are not sent they still have ids, for logs, errors and the services behind.
   if (exporters.TRACES === 'none') installTracing({ sampler: new AlwaysOffSampler() });
   if (flushes.length > 0) onFlush(async () => void (await Promise.all(flushes.map((flush) => flush()))));
@@ -66,8 +69,12 @@ async function startSdk(
     resourceAttributes: resourceOf(env),
     instrumentations: [
       // Polls of the queue belong to no request and would drown the rest.
-      new PgInstrumentation({ requireParentSpan: true }),
-      new UndiciInstrumentation({ requireParentforSpans: true }),
+      new PgInstrumentation({ requireParentSpan: true, ignoreConnectSpans: true }),
+      // Who makes spans himself suppresses these; without this their addresses would still be on a metric, one for each amphora.
+      new UndiciInstrumentation({
+        requireParentforSpans: true,
+        ignoreRequestHook: () => isTracingSuppressed(context.active()),
+      }),
       // Our logger writes the ids itself; this one only hands the lines to the exporter.
       new PinoInstrumentation({ disableLogCorrelation: true, disableLogSending: exporters.LOGS === 'none' }),
     ],

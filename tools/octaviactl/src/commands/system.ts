@@ -4,7 +4,9 @@ import { duration } from '../options.ts';
 
 const load = () => import('../resources/system.ts');
 
-/** `status` and `capability list`. */
+const loadBackup = () => import('../resources/backup.ts');
+
+/** `status`, `capability list`, `backup` and `restore`. */
 export function addSystemCommands(program: Command): void {
   leaf(program, 'status', 'Show how the controller is: services, database, queue, spares', [
     'status',
@@ -23,4 +25,15 @@ export function addSystemCommands(program: Command): void {
   leaf(capability, 'list', 'List protocols, algorithms, checks and session persistence', ['capability list']).action(
     run(async () => (await load()).capabilities),
   );
+
+  leaf(program, 'backup', 'Write the whole database into a file, also while the services run', [
+    'backup /mnt/octavia.backup',
+  ])
+    .argument('<file>')
+    .action(run(async () => (await loadBackup()).backup));
+  leaf(program, 'restore', 'Replace the database by a backup; the services must be stopped', [
+    'restore /mnt/octavia.backup',
+  ])
+    .argument('<file>')
+    .action(run(async () => (await loadBackup()).restore));
 }

@@ -87,6 +87,16 @@ export class LocalNetworkDriver implements NetworkDriver {
     });
   }
 
+  holdings(context?: CallContext): Promise<readonly string[]> {
+    return this.#named(async () => {
+      await this.#enter(context);
+      const addresses = await readdir(this.#addresses).catch(() => []);
+      const owners = await Promise.all(addresses.map((one) => readlink(join(this.#addresses, one)).catch(() => null)));
+      const held = await readdir(this.#holders).catch(() => []);
+      return [...new Set([...owners.filter((owner) => owner !== null), ...held])];
+    });
+  }
+
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
     return this.#named(async () => {
       await this.#enter(context);

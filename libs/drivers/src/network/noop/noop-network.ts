@@ -64,6 +64,10 @@ export class NoopNetworkDriver implements NetworkDriver {
     });
   }
 
+  holdings(context?: CallContext): Promise<readonly string[]> {
+    return this.control.run('holdings', [], context, () => this.#world.store.keys('vips'));
+  }
+
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
     return this.control.run('releaseVip', [loadBalancerId], context, async () => {
       const kept = await this.#world.store.get<AllocatedVip>('vips', loadBalancerId);

@@ -19,6 +19,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { Statistics } from "./statistics.ts";
 
 /** Amphorae: the appliances that carry the traffic. For administrators only. */
 
@@ -253,6 +254,40 @@ export interface ListAmphoraeResponse {
   amphorae: Amphora[];
   /** Empty on the last page. */
   nextPageToken: string;
+}
+
+/** Request of FailoverAmphora. */
+export interface FailoverAmphoraRequest {
+  id: string;
+  /** UUID chosen by the caller. The same request with the same id is answered from the first one, for a day. */
+  requestId: string;
+}
+
+/** Reply of FailoverAmphora. */
+export interface FailoverAmphoraResponse {
+  amphora?:
+    | Amphora
+    | undefined;
+  /** The flow that replaces it; its successor serves when that has SUCCEEDED. */
+  flowId: string;
+}
+
+/** Request of GetAmphoraStatistics. */
+export interface GetAmphoraStatisticsRequest {
+  id: string;
+}
+
+/** Traffic of an amphora. */
+export interface AmphoraStatistics {
+  amphoraId: string;
+  listeners: AmphoraStatistics_Listener[];
+}
+
+/** Traffic of one of its listeners. */
+export interface AmphoraStatistics_Listener {
+  listenerId: string;
+  loadBalancerId: string;
+  statistics?: Statistics | undefined;
 }
 
 function createBaseAmphora(): Amphora {
@@ -994,7 +1029,456 @@ export const ListAmphoraeResponse: MessageFns<ListAmphoraeResponse> = {
   },
 };
 
-/** Shows amphorae. Needs the administrator's role. */
+function createBaseFailoverAmphoraRequest(): FailoverAmphoraRequest {
+  return { id: "", requestId: "" };
+}
+
+export const FailoverAmphoraRequest: MessageFns<FailoverAmphoraRequest> = {
+  encode(message: FailoverAmphoraRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailoverAmphoraRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailoverAmphoraRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FailoverAmphoraRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: FailoverAmphoraRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FailoverAmphoraRequest>, I>>(base?: I): FailoverAmphoraRequest {
+    return FailoverAmphoraRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FailoverAmphoraRequest>, I>>(object: I): FailoverAmphoraRequest {
+    const message = createBaseFailoverAmphoraRequest();
+    message.id = object.id ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseFailoverAmphoraResponse(): FailoverAmphoraResponse {
+  return { amphora: undefined, flowId: "" };
+}
+
+export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
+  encode(message: FailoverAmphoraResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amphora !== undefined) {
+      Amphora.encode(message.amphora, writer.uint32(10).fork()).join();
+    }
+    if (message.flowId !== "") {
+      writer.uint32(18).string(message.flowId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailoverAmphoraResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailoverAmphoraResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.amphora = Amphora.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.flowId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FailoverAmphoraResponse {
+    return {
+      amphora: isSet(object.amphora) ? Amphora.fromJSON(object.amphora) : undefined,
+      flowId: isSet(object.flowId)
+        ? globalThis.String(object.flowId)
+        : isSet(object.flow_id)
+        ? globalThis.String(object.flow_id)
+        : "",
+    };
+  },
+
+  toJSON(message: FailoverAmphoraResponse): unknown {
+    const obj: any = {};
+    if (message.amphora !== undefined) {
+      obj.amphora = Amphora.toJSON(message.amphora);
+    }
+    if (message.flowId !== "") {
+      obj.flowId = message.flowId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FailoverAmphoraResponse>, I>>(base?: I): FailoverAmphoraResponse {
+    return FailoverAmphoraResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FailoverAmphoraResponse>, I>>(object: I): FailoverAmphoraResponse {
+    const message = createBaseFailoverAmphoraResponse();
+    message.amphora = (object.amphora !== undefined && object.amphora !== null)
+      ? Amphora.fromPartial(object.amphora)
+      : undefined;
+    message.flowId = object.flowId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetAmphoraStatisticsRequest(): GetAmphoraStatisticsRequest {
+  return { id: "" };
+}
+
+export const GetAmphoraStatisticsRequest: MessageFns<GetAmphoraStatisticsRequest> = {
+  encode(message: GetAmphoraStatisticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetAmphoraStatisticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetAmphoraStatisticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetAmphoraStatisticsRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: GetAmphoraStatisticsRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetAmphoraStatisticsRequest>, I>>(base?: I): GetAmphoraStatisticsRequest {
+    return GetAmphoraStatisticsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetAmphoraStatisticsRequest>, I>>(object: I): GetAmphoraStatisticsRequest {
+    const message = createBaseGetAmphoraStatisticsRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseAmphoraStatistics(): AmphoraStatistics {
+  return { amphoraId: "", listeners: [] };
+}
+
+export const AmphoraStatistics: MessageFns<AmphoraStatistics> = {
+  encode(message: AmphoraStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amphoraId !== "") {
+      writer.uint32(10).string(message.amphoraId);
+    }
+    for (const v of message.listeners) {
+      AmphoraStatistics_Listener.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AmphoraStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAmphoraStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.amphoraId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.listeners.push(AmphoraStatistics_Listener.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AmphoraStatistics {
+    return {
+      amphoraId: isSet(object.amphoraId)
+        ? globalThis.String(object.amphoraId)
+        : isSet(object.amphora_id)
+        ? globalThis.String(object.amphora_id)
+        : "",
+      listeners: globalThis.Array.isArray(object?.listeners)
+        ? object.listeners.map((e: any) => AmphoraStatistics_Listener.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: AmphoraStatistics): unknown {
+    const obj: any = {};
+    if (message.amphoraId !== "") {
+      obj.amphoraId = message.amphoraId;
+    }
+    if (message.listeners?.length) {
+      obj.listeners = message.listeners.map((e) => AmphoraStatistics_Listener.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<AmphoraStatistics>, I>>(base?: I): AmphoraStatistics {
+    return AmphoraStatistics.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AmphoraStatistics>, I>>(object: I): AmphoraStatistics {
+    const message = createBaseAmphoraStatistics();
+    message.amphoraId = object.amphoraId ?? "";
+    message.listeners = object.listeners?.map((e) => AmphoraStatistics_Listener.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAmphoraStatistics_Listener(): AmphoraStatistics_Listener {
+  return { listenerId: "", loadBalancerId: "", statistics: undefined };
+}
+
+export const AmphoraStatistics_Listener: MessageFns<AmphoraStatistics_Listener> = {
+  encode(message: AmphoraStatistics_Listener, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.listenerId !== "") {
+      writer.uint32(10).string(message.listenerId);
+    }
+    if (message.loadBalancerId !== "") {
+      writer.uint32(18).string(message.loadBalancerId);
+    }
+    if (message.statistics !== undefined) {
+      Statistics.encode(message.statistics, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AmphoraStatistics_Listener {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAmphoraStatistics_Listener();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.listenerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.loadBalancerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.statistics = Statistics.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AmphoraStatistics_Listener {
+    return {
+      listenerId: isSet(object.listenerId)
+        ? globalThis.String(object.listenerId)
+        : isSet(object.listener_id)
+        ? globalThis.String(object.listener_id)
+        : "",
+      loadBalancerId: isSet(object.loadBalancerId)
+        ? globalThis.String(object.loadBalancerId)
+        : isSet(object.load_balancer_id)
+        ? globalThis.String(object.load_balancer_id)
+        : "",
+      statistics: isSet(object.statistics) ? Statistics.fromJSON(object.statistics) : undefined,
+    };
+  },
+
+  toJSON(message: AmphoraStatistics_Listener): unknown {
+    const obj: any = {};
+    if (message.listenerId !== "") {
+      obj.listenerId = message.listenerId;
+    }
+    if (message.loadBalancerId !== "") {
+      obj.loadBalancerId = message.loadBalancerId;
+    }
+    if (message.statistics !== undefined) {
+      obj.statistics = Statistics.toJSON(message.statistics);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<AmphoraStatistics_Listener>, I>>(base?: I): AmphoraStatistics_Listener {
+    return AmphoraStatistics_Listener.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AmphoraStatistics_Listener>, I>>(object: I): AmphoraStatistics_Listener {
+    const message = createBaseAmphoraStatistics_Listener();
+    message.listenerId = object.listenerId ?? "";
+    message.loadBalancerId = object.loadBalancerId ?? "";
+    message.statistics = (object.statistics !== undefined && object.statistics !== null)
+      ? Statistics.fromPartial(object.statistics)
+      : undefined;
+    return message;
+  },
+};
+
+/** Shows and replaces amphorae. Needs the administrator's role. */
 export type AmphoraServiceService = typeof AmphoraServiceService;
 export const AmphoraServiceService = {
   /** Returns an amphora. Fails with NOT_FOUND when there is none. */
@@ -1018,6 +1502,33 @@ export const AmphoraServiceService = {
       Buffer.from(ListAmphoraeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListAmphoraeResponse => ListAmphoraeResponse.decode(value),
   },
+  /**
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
+   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   */
+  failoverAmphora: {
+    path: "/octavia.v1.AmphoraService/FailoverAmphora" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FailoverAmphoraRequest): Buffer =>
+      Buffer.from(FailoverAmphoraRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FailoverAmphoraRequest => FailoverAmphoraRequest.decode(value),
+    responseSerialize: (value: FailoverAmphoraResponse): Buffer =>
+      Buffer.from(FailoverAmphoraResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FailoverAmphoraResponse => FailoverAmphoraResponse.decode(value),
+  },
+  /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
+  getAmphoraStatistics: {
+    path: "/octavia.v1.AmphoraService/GetAmphoraStatistics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetAmphoraStatisticsRequest): Buffer =>
+      Buffer.from(GetAmphoraStatisticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetAmphoraStatisticsRequest => GetAmphoraStatisticsRequest.decode(value),
+    responseSerialize: (value: AmphoraStatistics): Buffer => Buffer.from(AmphoraStatistics.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AmphoraStatistics => AmphoraStatistics.decode(value),
+  },
 } as const;
 
 export interface AmphoraServiceServer extends UntypedServiceImplementation {
@@ -1025,6 +1536,14 @@ export interface AmphoraServiceServer extends UntypedServiceImplementation {
   getAmphora: handleUnaryCall<GetAmphoraRequest, Amphora>;
   /** Lists amphorae, oldest first. */
   listAmphorae: handleUnaryCall<ListAmphoraeRequest, ListAmphoraeResponse>;
+  /**
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
+   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   */
+  failoverAmphora: handleUnaryCall<FailoverAmphoraRequest, FailoverAmphoraResponse>;
+  /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
+  getAmphoraStatistics: handleUnaryCall<GetAmphoraStatisticsRequest, AmphoraStatistics>;
 }
 
 export interface AmphoraServiceClient extends Client {
@@ -1059,6 +1578,42 @@ export interface AmphoraServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListAmphoraeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
+   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   */
+  failoverAmphora(
+    request: FailoverAmphoraRequest,
+    callback: (error: ServiceError | null, response: FailoverAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  failoverAmphora(
+    request: FailoverAmphoraRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FailoverAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  failoverAmphora(
+    request: FailoverAmphoraRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FailoverAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
+  getAmphoraStatistics(
+    request: GetAmphoraStatisticsRequest,
+    callback: (error: ServiceError | null, response: AmphoraStatistics) => void,
+  ): ClientUnaryCall;
+  getAmphoraStatistics(
+    request: GetAmphoraStatisticsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AmphoraStatistics) => void,
+  ): ClientUnaryCall;
+  getAmphoraStatistics(
+    request: GetAmphoraStatisticsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AmphoraStatistics) => void,
   ): ClientUnaryCall;
 }
 

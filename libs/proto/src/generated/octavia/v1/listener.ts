@@ -20,6 +20,7 @@ import {
 } from "@grpc/grpc-js";
 import { FieldMask } from "../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { Statistics } from "./statistics.ts";
 import {
   OperatingStatus,
   operatingStatusFromJSON,
@@ -296,6 +297,11 @@ export interface DeleteListenerRequest {
   etag: string;
   /** As in CreateLoadBalancerRequest. */
   requestId: string;
+}
+
+/** Request of GetListenerStatistics. */
+export interface GetListenerStatisticsRequest {
+  id: string;
 }
 
 function createBaseListener(): Listener {
@@ -1532,6 +1538,73 @@ export const DeleteListenerRequest: MessageFns<DeleteListenerRequest> = {
   },
 };
 
+function createBaseGetListenerStatisticsRequest(): GetListenerStatisticsRequest {
+  return { id: "" };
+}
+
+export const GetListenerStatisticsRequest: MessageFns<GetListenerStatisticsRequest> = {
+  encode(message: GetListenerStatisticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetListenerStatisticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetListenerStatisticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetListenerStatisticsRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: GetListenerStatisticsRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetListenerStatisticsRequest>, I>>(base?: I): GetListenerStatisticsRequest {
+    return GetListenerStatisticsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetListenerStatisticsRequest>, I>>(object: I): GetListenerStatisticsRequest {
+    const message = createBaseGetListenerStatisticsRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
 /** Manages listeners. Changes return at once with a pending `provisioning_status`. */
 export type ListenerServiceService = typeof ListenerServiceService;
 export const ListenerServiceService = {
@@ -1589,6 +1662,17 @@ export const ListenerServiceService = {
     responseSerialize: (value: Listener): Buffer => Buffer.from(Listener.encode(value).finish()),
     responseDeserialize: (value: Buffer): Listener => Listener.decode(value),
   },
+  /** Returns the traffic of a listener, added up over the amphorae that serve or served it. */
+  getListenerStatistics: {
+    path: "/octavia.v1.ListenerService/GetListenerStatistics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetListenerStatisticsRequest): Buffer =>
+      Buffer.from(GetListenerStatisticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetListenerStatisticsRequest => GetListenerStatisticsRequest.decode(value),
+    responseSerialize: (value: Statistics): Buffer => Buffer.from(Statistics.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Statistics => Statistics.decode(value),
+  },
 } as const;
 
 export interface ListenerServiceServer extends UntypedServiceImplementation {
@@ -1602,6 +1686,8 @@ export interface ListenerServiceServer extends UntypedServiceImplementation {
   updateListener: handleUnaryCall<UpdateListenerRequest, Listener>;
   /** Deletes a listener; its pool stays. The row is gone once no amphora serves it any more. */
   deleteListener: handleUnaryCall<DeleteListenerRequest, Listener>;
+  /** Returns the traffic of a listener, added up over the amphorae that serve or served it. */
+  getListenerStatistics: handleUnaryCall<GetListenerStatisticsRequest, Statistics>;
 }
 
 export interface ListenerServiceClient extends Client {
@@ -1684,6 +1770,22 @@ export interface ListenerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Listener) => void,
+  ): ClientUnaryCall;
+  /** Returns the traffic of a listener, added up over the amphorae that serve or served it. */
+  getListenerStatistics(
+    request: GetListenerStatisticsRequest,
+    callback: (error: ServiceError | null, response: Statistics) => void,
+  ): ClientUnaryCall;
+  getListenerStatistics(
+    request: GetListenerStatisticsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Statistics) => void,
+  ): ClientUnaryCall;
+  getListenerStatistics(
+    request: GetListenerStatisticsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Statistics) => void,
   ): ClientUnaryCall;
 }
 

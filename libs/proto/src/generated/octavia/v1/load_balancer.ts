@@ -26,6 +26,7 @@ import { HealthMonitor } from "./health_monitor.ts";
 import { Listener } from "./listener.ts";
 import { Member } from "./member.ts";
 import { Pool } from "./pool.ts";
+import { Statistics } from "./statistics.ts";
 import {
   OperatingStatus,
   operatingStatusFromJSON,
@@ -250,6 +251,11 @@ export interface LoadBalancerStatusTree {
 
 /** Request of WatchLoadBalancer. */
 export interface WatchLoadBalancerRequest {
+  id: string;
+}
+
+/** Request of GetLoadBalancerStatistics. */
+export interface GetLoadBalancerStatisticsRequest {
   id: string;
 }
 
@@ -1773,6 +1779,77 @@ export const WatchLoadBalancerRequest: MessageFns<WatchLoadBalancerRequest> = {
   },
 };
 
+function createBaseGetLoadBalancerStatisticsRequest(): GetLoadBalancerStatisticsRequest {
+  return { id: "" };
+}
+
+export const GetLoadBalancerStatisticsRequest: MessageFns<GetLoadBalancerStatisticsRequest> = {
+  encode(message: GetLoadBalancerStatisticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLoadBalancerStatisticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLoadBalancerStatisticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetLoadBalancerStatisticsRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: GetLoadBalancerStatisticsRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetLoadBalancerStatisticsRequest>, I>>(
+    base?: I,
+  ): GetLoadBalancerStatisticsRequest {
+    return GetLoadBalancerStatisticsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetLoadBalancerStatisticsRequest>, I>>(
+    object: I,
+  ): GetLoadBalancerStatisticsRequest {
+    const message = createBaseGetLoadBalancerStatisticsRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
 /**
  * Manages load balancers. Create, update, delete and failover return at once with a pending
  * `provisioning_status`; watch or get the load balancer until it settles.
@@ -1868,6 +1945,18 @@ export const LoadBalancerServiceService = {
       Buffer.from(LoadBalancerStatusTree.encode(value).finish()),
     responseDeserialize: (value: Buffer): LoadBalancerStatusTree => LoadBalancerStatusTree.decode(value),
   },
+  /** Returns the traffic of its listeners, added up. */
+  getLoadBalancerStatistics: {
+    path: "/octavia.v1.LoadBalancerService/GetLoadBalancerStatistics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetLoadBalancerStatisticsRequest): Buffer =>
+      Buffer.from(GetLoadBalancerStatisticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetLoadBalancerStatisticsRequest =>
+      GetLoadBalancerStatisticsRequest.decode(value),
+    responseSerialize: (value: Statistics): Buffer => Buffer.from(Statistics.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Statistics => Statistics.decode(value),
+  },
   /**
    * Sends the load balancer at once and after each change of it or of its progress, newest state only, until the caller
    * hangs up or the load balancer is DELETED, which is sent last.
@@ -1908,6 +1997,8 @@ export interface LoadBalancerServiceServer extends UntypedServiceImplementation 
   failoverLoadBalancer: handleUnaryCall<FailoverLoadBalancerRequest, LoadBalancer>;
   /** Returns the load balancer with everything below it, read at one instant. */
   getLoadBalancerStatusTree: handleUnaryCall<GetLoadBalancerStatusTreeRequest, LoadBalancerStatusTree>;
+  /** Returns the traffic of its listeners, added up. */
+  getLoadBalancerStatistics: handleUnaryCall<GetLoadBalancerStatisticsRequest, Statistics>;
   /**
    * Sends the load balancer at once and after each change of it or of its progress, newest state only, until the caller
    * hangs up or the load balancer is DELETED, which is sent last.
@@ -2036,6 +2127,22 @@ export interface LoadBalancerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: LoadBalancerStatusTree) => void,
+  ): ClientUnaryCall;
+  /** Returns the traffic of its listeners, added up. */
+  getLoadBalancerStatistics(
+    request: GetLoadBalancerStatisticsRequest,
+    callback: (error: ServiceError | null, response: Statistics) => void,
+  ): ClientUnaryCall;
+  getLoadBalancerStatistics(
+    request: GetLoadBalancerStatisticsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Statistics) => void,
+  ): ClientUnaryCall;
+  getLoadBalancerStatistics(
+    request: GetLoadBalancerStatisticsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Statistics) => void,
   ): ClientUnaryCall;
   /**
    * Sends the load balancer at once and after each change of it or of its progress, newest state only, until the caller

@@ -18,6 +18,8 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../google/protobuf/duration.ts";
+import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import {
   HealthMonitorType,
   healthMonitorTypeFromJSON,
@@ -75,6 +77,15 @@ export interface SystemStatus {
   drivers: { [key: string]: string };
   loadBalancers: number;
   amphorae: number;
+  /** How amphorae run, such as loopback: processes on this machine, for development. Empty: as machines of a cloud, or unknown. */
+  mode: string;
+  /** Soonest first. */
+  certificates: SystemStatus_Certificate[];
+  /** How long the flow that is due the longest has waited for a worker; 0: none waits. */
+  oldestQueuedSeconds: number;
+  /** The newest flows that failed, newest first, at most 5. */
+  lastFailures: SystemStatus_FlowFailure[];
+  heartbeats?: SystemStatus_Heartbeats | undefined;
 }
 
 /** One of our processes. */
@@ -85,12 +96,73 @@ export interface SystemStatus_Service {
   address: string;
   /** SERVING, NOT_SERVING or UNREACHABLE. */
   state: string;
+  /** Empty while it does not answer. */
   version: string;
+  /** Unset while it does not answer. */
+  startedAt?: Date | undefined;
+  logLevel?: LogLevel | undefined;
+}
+
+/** A certificate by which our services, or amphorae, prove who they are. */
+export interface SystemStatus_Certificate {
+  /** Who uses it: a service, "amphora" and an id (the one that runs out first), or "authority". */
+  holder: string;
+  /** Such as CN=worker. Empty for amphorae. */
+  subject: string;
+  expiresAt?:
+    | Date
+    | undefined;
+  /** Whole days until then, rounded down; negative: it has run out. */
+  daysLeft: number;
+}
+
+/** A flow that failed. */
+export interface SystemStatus_FlowFailure {
+  flowId: string;
+  /** Such as load_balancer.create. */
+  flow: string;
+  loadBalancerId: string;
+  amphoraId: string;
+  failedAt?:
+    | Date
+    | undefined;
+  /** Of its last error. */
+  reason: string;
+  message: string;
+  traceId: string;
+}
+
+/** Amphorae that are to send heartbeats (spares and those that serve), by when they were heard last. */
+export interface SystemStatus_Heartbeats {
+  /** Within the heartbeat timeout. */
+  fresh: number;
+  /** Longer ago. */
+  silent: number;
+  /** Not yet. */
+  never: number;
 }
 
 export interface SystemStatus_DriversEntry {
   key: string;
   value: string;
+}
+
+/** Least severe level that a service writes to its log. */
+export interface LogLevel {
+  /** fatal, error, warn, info, debug or trace. */
+  level: string;
+  /** When it goes back to what the service started with. Unset: never. */
+  revertsAt?: Date | undefined;
+}
+
+/** Request of SetLogLevel. */
+export interface SetLogLevelRequest {
+  /** Such as worker, as GetSystemStatus names them. */
+  service: string;
+  /** fatal, error, warn, info, debug or trace. Empty: back to what the service started with. */
+  level: string;
+  /** After this long it goes back to what the service started with. Unset: not by itself. At most a day. */
+  revertAfter?: Duration | undefined;
 }
 
 function createBaseGetCapabilitiesRequest(): GetCapabilitiesRequest {
@@ -441,6 +513,11 @@ function createBaseSystemStatus(): SystemStatus {
     drivers: {},
     loadBalancers: 0,
     amphorae: 0,
+    mode: "",
+    certificates: [],
+    oldestQueuedSeconds: 0,
+    lastFailures: [],
+    heartbeats: undefined,
   };
 }
 
@@ -484,6 +561,21 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     }
     if (message.amphorae !== 0) {
       writer.uint32(104).int32(message.amphorae);
+    }
+    if (message.mode !== "") {
+      writer.uint32(114).string(message.mode);
+    }
+    for (const v of message.certificates) {
+      SystemStatus_Certificate.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.oldestQueuedSeconds !== 0) {
+      writer.uint32(128).int32(message.oldestQueuedSeconds);
+    }
+    for (const v of message.lastFailures) {
+      SystemStatus_FlowFailure.encode(v!, writer.uint32(138).fork()).join();
+    }
+    if (message.heartbeats !== undefined) {
+      SystemStatus_Heartbeats.encode(message.heartbeats, writer.uint32(146).fork()).join();
     }
     return writer;
   },
@@ -608,6 +700,46 @@ export const SystemStatus: MessageFns<SystemStatus> = {
             message.amphorae = reader.int32();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.mode = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.certificates.push(SystemStatus_Certificate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.oldestQueuedSeconds = reader.int32();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.lastFailures.push(SystemStatus_FlowFailure.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.heartbeats = SystemStatus_Heartbeats.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -674,6 +806,21 @@ export const SystemStatus: MessageFns<SystemStatus> = {
         ? globalThis.Number(object.load_balancers)
         : 0,
       amphorae: isSet(object.amphorae) ? globalThis.Number(object.amphorae) : 0,
+      mode: isSet(object.mode) ? globalThis.String(object.mode) : "",
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => SystemStatus_Certificate.fromJSON(e))
+        : [],
+      oldestQueuedSeconds: isSet(object.oldestQueuedSeconds)
+        ? globalThis.Number(object.oldestQueuedSeconds)
+        : isSet(object.oldest_queued_seconds)
+        ? globalThis.Number(object.oldest_queued_seconds)
+        : 0,
+      lastFailures: globalThis.Array.isArray(object?.lastFailures)
+        ? object.lastFailures.map((e: any) => SystemStatus_FlowFailure.fromJSON(e))
+        : globalThis.Array.isArray(object?.last_failures)
+        ? object.last_failures.map((e: any) => SystemStatus_FlowFailure.fromJSON(e))
+        : [],
+      heartbeats: isSet(object.heartbeats) ? SystemStatus_Heartbeats.fromJSON(object.heartbeats) : undefined,
     };
   },
 
@@ -724,6 +871,21 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     if (message.amphorae !== 0) {
       obj.amphorae = Math.round(message.amphorae);
     }
+    if (message.mode !== "") {
+      obj.mode = message.mode;
+    }
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => SystemStatus_Certificate.toJSON(e));
+    }
+    if (message.oldestQueuedSeconds !== 0) {
+      obj.oldestQueuedSeconds = Math.round(message.oldestQueuedSeconds);
+    }
+    if (message.lastFailures?.length) {
+      obj.lastFailures = message.lastFailures.map((e) => SystemStatus_FlowFailure.toJSON(e));
+    }
+    if (message.heartbeats !== undefined) {
+      obj.heartbeats = SystemStatus_Heartbeats.toJSON(message.heartbeats);
+    }
     return obj;
   },
 
@@ -753,12 +915,19 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     );
     message.loadBalancers = object.loadBalancers ?? 0;
     message.amphorae = object.amphorae ?? 0;
+    message.mode = object.mode ?? "";
+    message.certificates = object.certificates?.map((e) => SystemStatus_Certificate.fromPartial(e)) || [];
+    message.oldestQueuedSeconds = object.oldestQueuedSeconds ?? 0;
+    message.lastFailures = object.lastFailures?.map((e) => SystemStatus_FlowFailure.fromPartial(e)) || [];
+    message.heartbeats = (object.heartbeats !== undefined && object.heartbeats !== null)
+      ? SystemStatus_Heartbeats.fromPartial(object.heartbeats)
+      : undefined;
     return message;
   },
 };
 
 function createBaseSystemStatus_Service(): SystemStatus_Service {
-  return { name: "", address: "", state: "", version: "" };
+  return { name: "", address: "", state: "", version: "", startedAt: undefined, logLevel: undefined };
 }
 
 export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
@@ -774,6 +943,12 @@ export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
     }
     if (message.version !== "") {
       writer.uint32(34).string(message.version);
+    }
+    if (message.startedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.startedAt), writer.uint32(42).fork()).join();
+    }
+    if (message.logLevel !== undefined) {
+      LogLevel.encode(message.logLevel, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -823,6 +998,22 @@ export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
             message.version = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.startedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.logLevel = LogLevel.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -841,6 +1032,16 @@ export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       state: isSet(object.state) ? globalThis.String(object.state) : "",
       version: isSet(object.version) ? globalThis.String(object.version) : "",
+      startedAt: isSet(object.startedAt)
+        ? fromJsonTimestamp(object.startedAt)
+        : isSet(object.started_at)
+        ? fromJsonTimestamp(object.started_at)
+        : undefined,
+      logLevel: isSet(object.logLevel)
+        ? LogLevel.fromJSON(object.logLevel)
+        : isSet(object.log_level)
+        ? LogLevel.fromJSON(object.log_level)
+        : undefined,
     };
   },
 
@@ -858,6 +1059,12 @@ export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
     if (message.version !== "") {
       obj.version = message.version;
     }
+    if (message.startedAt !== undefined) {
+      obj.startedAt = message.startedAt.toISOString();
+    }
+    if (message.logLevel !== undefined) {
+      obj.logLevel = LogLevel.toJSON(message.logLevel);
+    }
     return obj;
   },
 
@@ -870,6 +1077,446 @@ export const SystemStatus_Service: MessageFns<SystemStatus_Service> = {
     message.address = object.address ?? "";
     message.state = object.state ?? "";
     message.version = object.version ?? "";
+    message.startedAt = object.startedAt ?? undefined;
+    message.logLevel = (object.logLevel !== undefined && object.logLevel !== null)
+      ? LogLevel.fromPartial(object.logLevel)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSystemStatus_Certificate(): SystemStatus_Certificate {
+  return { holder: "", subject: "", expiresAt: undefined, daysLeft: 0 };
+}
+
+export const SystemStatus_Certificate: MessageFns<SystemStatus_Certificate> = {
+  encode(message: SystemStatus_Certificate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.holder !== "") {
+      writer.uint32(10).string(message.holder);
+    }
+    if (message.subject !== "") {
+      writer.uint32(18).string(message.subject);
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(26).fork()).join();
+    }
+    if (message.daysLeft !== 0) {
+      writer.uint32(32).int32(message.daysLeft);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SystemStatus_Certificate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSystemStatus_Certificate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.holder = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.daysLeft = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SystemStatus_Certificate {
+    return {
+      holder: isSet(object.holder) ? globalThis.String(object.holder) : "",
+      subject: isSet(object.subject) ? globalThis.String(object.subject) : "",
+      expiresAt: isSet(object.expiresAt)
+        ? fromJsonTimestamp(object.expiresAt)
+        : isSet(object.expires_at)
+        ? fromJsonTimestamp(object.expires_at)
+        : undefined,
+      daysLeft: isSet(object.daysLeft)
+        ? globalThis.Number(object.daysLeft)
+        : isSet(object.days_left)
+        ? globalThis.Number(object.days_left)
+        : 0,
+    };
+  },
+
+  toJSON(message: SystemStatus_Certificate): unknown {
+    const obj: any = {};
+    if (message.holder !== "") {
+      obj.holder = message.holder;
+    }
+    if (message.subject !== "") {
+      obj.subject = message.subject;
+    }
+    if (message.expiresAt !== undefined) {
+      obj.expiresAt = message.expiresAt.toISOString();
+    }
+    if (message.daysLeft !== 0) {
+      obj.daysLeft = Math.round(message.daysLeft);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SystemStatus_Certificate>, I>>(base?: I): SystemStatus_Certificate {
+    return SystemStatus_Certificate.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SystemStatus_Certificate>, I>>(object: I): SystemStatus_Certificate {
+    const message = createBaseSystemStatus_Certificate();
+    message.holder = object.holder ?? "";
+    message.subject = object.subject ?? "";
+    message.expiresAt = object.expiresAt ?? undefined;
+    message.daysLeft = object.daysLeft ?? 0;
+    return message;
+  },
+};
+
+function createBaseSystemStatus_FlowFailure(): SystemStatus_FlowFailure {
+  return {
+    flowId: "",
+    flow: "",
+    loadBalancerId: "",
+    amphoraId: "",
+    failedAt: undefined,
+    reason: "",
+    message: "",
+    traceId: "",
+  };
+}
+
+export const SystemStatus_FlowFailure: MessageFns<SystemStatus_FlowFailure> = {
+  encode(message: SystemStatus_FlowFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.flowId !== "") {
+      writer.uint32(10).string(message.flowId);
+    }
+    if (message.flow !== "") {
+      writer.uint32(18).string(message.flow);
+    }
+    if (message.loadBalancerId !== "") {
+      writer.uint32(26).string(message.loadBalancerId);
+    }
+    if (message.amphoraId !== "") {
+      writer.uint32(34).string(message.amphoraId);
+    }
+    if (message.failedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.failedAt), writer.uint32(42).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(58).string(message.message);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(66).string(message.traceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SystemStatus_FlowFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSystemStatus_FlowFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.flowId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.flow = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.loadBalancerId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amphoraId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.failedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SystemStatus_FlowFailure {
+    return {
+      flowId: isSet(object.flowId)
+        ? globalThis.String(object.flowId)
+        : isSet(object.flow_id)
+        ? globalThis.String(object.flow_id)
+        : "",
+      flow: isSet(object.flow) ? globalThis.String(object.flow) : "",
+      loadBalancerId: isSet(object.loadBalancerId)
+        ? globalThis.String(object.loadBalancerId)
+        : isSet(object.load_balancer_id)
+        ? globalThis.String(object.load_balancer_id)
+        : "",
+      amphoraId: isSet(object.amphoraId)
+        ? globalThis.String(object.amphoraId)
+        : isSet(object.amphora_id)
+        ? globalThis.String(object.amphora_id)
+        : "",
+      failedAt: isSet(object.failedAt)
+        ? fromJsonTimestamp(object.failedAt)
+        : isSet(object.failed_at)
+        ? fromJsonTimestamp(object.failed_at)
+        : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      traceId: isSet(object.traceId)
+        ? globalThis.String(object.traceId)
+        : isSet(object.trace_id)
+        ? globalThis.String(object.trace_id)
+        : "",
+    };
+  },
+
+  toJSON(message: SystemStatus_FlowFailure): unknown {
+    const obj: any = {};
+    if (message.flowId !== "") {
+      obj.flowId = message.flowId;
+    }
+    if (message.flow !== "") {
+      obj.flow = message.flow;
+    }
+    if (message.loadBalancerId !== "") {
+      obj.loadBalancerId = message.loadBalancerId;
+    }
+    if (message.amphoraId !== "") {
+      obj.amphoraId = message.amphoraId;
+    }
+    if (message.failedAt !== undefined) {
+      obj.failedAt = message.failedAt.toISOString();
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.traceId !== "") {
+      obj.traceId = message.traceId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SystemStatus_FlowFailure>, I>>(base?: I): SystemStatus_FlowFailure {
+    return SystemStatus_FlowFailure.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SystemStatus_FlowFailure>, I>>(object: I): SystemStatus_FlowFailure {
+    const message = createBaseSystemStatus_FlowFailure();
+    message.flowId = object.flowId ?? "";
+    message.flow = object.flow ?? "";
+    message.loadBalancerId = object.loadBalancerId ?? "";
+    message.amphoraId = object.amphoraId ?? "";
+    message.failedAt = object.failedAt ?? undefined;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    message.traceId = object.traceId ?? "";
+    return message;
+  },
+};
+
+function createBaseSystemStatus_Heartbeats(): SystemStatus_Heartbeats {
+  return { fresh: 0, silent: 0, never: 0 };
+}
+
+export const SystemStatus_Heartbeats: MessageFns<SystemStatus_Heartbeats> = {
+  encode(message: SystemStatus_Heartbeats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fresh !== 0) {
+      writer.uint32(8).int32(message.fresh);
+    }
+    if (message.silent !== 0) {
+      writer.uint32(16).int32(message.silent);
+    }
+    if (message.never !== 0) {
+      writer.uint32(24).int32(message.never);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SystemStatus_Heartbeats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSystemStatus_Heartbeats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fresh = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.silent = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.never = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SystemStatus_Heartbeats {
+    return {
+      fresh: isSet(object.fresh) ? globalThis.Number(object.fresh) : 0,
+      silent: isSet(object.silent) ? globalThis.Number(object.silent) : 0,
+      never: isSet(object.never) ? globalThis.Number(object.never) : 0,
+    };
+  },
+
+  toJSON(message: SystemStatus_Heartbeats): unknown {
+    const obj: any = {};
+    if (message.fresh !== 0) {
+      obj.fresh = Math.round(message.fresh);
+    }
+    if (message.silent !== 0) {
+      obj.silent = Math.round(message.silent);
+    }
+    if (message.never !== 0) {
+      obj.never = Math.round(message.never);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SystemStatus_Heartbeats>, I>>(base?: I): SystemStatus_Heartbeats {
+    return SystemStatus_Heartbeats.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SystemStatus_Heartbeats>, I>>(object: I): SystemStatus_Heartbeats {
+    const message = createBaseSystemStatus_Heartbeats();
+    message.fresh = object.fresh ?? 0;
+    message.silent = object.silent ?? 0;
+    message.never = object.never ?? 0;
     return message;
   },
 };
@@ -959,6 +1606,202 @@ export const SystemStatus_DriversEntry: MessageFns<SystemStatus_DriversEntry> = 
   },
 };
 
+function createBaseLogLevel(): LogLevel {
+  return { level: "", revertsAt: undefined };
+}
+
+export const LogLevel: MessageFns<LogLevel> = {
+  encode(message: LogLevel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.level !== "") {
+      writer.uint32(10).string(message.level);
+    }
+    if (message.revertsAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.revertsAt), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLevel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLevel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.level = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revertsAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogLevel {
+    return {
+      level: isSet(object.level) ? globalThis.String(object.level) : "",
+      revertsAt: isSet(object.revertsAt)
+        ? fromJsonTimestamp(object.revertsAt)
+        : isSet(object.reverts_at)
+        ? fromJsonTimestamp(object.reverts_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: LogLevel): unknown {
+    const obj: any = {};
+    if (message.level !== "") {
+      obj.level = message.level;
+    }
+    if (message.revertsAt !== undefined) {
+      obj.revertsAt = message.revertsAt.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LogLevel>, I>>(base?: I): LogLevel {
+    return LogLevel.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LogLevel>, I>>(object: I): LogLevel {
+    const message = createBaseLogLevel();
+    message.level = object.level ?? "";
+    message.revertsAt = object.revertsAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSetLogLevelRequest(): SetLogLevelRequest {
+  return { service: "", level: "", revertAfter: undefined };
+}
+
+export const SetLogLevelRequest: MessageFns<SetLogLevelRequest> = {
+  encode(message: SetLogLevelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.level !== "") {
+      writer.uint32(18).string(message.level);
+    }
+    if (message.revertAfter !== undefined) {
+      Duration.encode(message.revertAfter, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLogLevelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLogLevelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.level = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.revertAfter = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetLogLevelRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      level: isSet(object.level) ? globalThis.String(object.level) : "",
+      revertAfter: isSet(object.revertAfter)
+        ? Duration.fromJSON(object.revertAfter)
+        : isSet(object.revert_after)
+        ? Duration.fromJSON(object.revert_after)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SetLogLevelRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.level !== "") {
+      obj.level = message.level;
+    }
+    if (message.revertAfter !== undefined) {
+      obj.revertAfter = Duration.toJSON(message.revertAfter);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SetLogLevelRequest>, I>>(base?: I): SetLogLevelRequest {
+    return SetLogLevelRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SetLogLevelRequest>, I>>(object: I): SetLogLevelRequest {
+    const message = createBaseSetLogLevelRequest();
+    message.service = object.service ?? "";
+    message.level = object.level ?? "";
+    message.revertAfter = (object.revertAfter !== undefined && object.revertAfter !== null)
+      ? Duration.fromPartial(object.revertAfter)
+      : undefined;
+    return message;
+  },
+};
+
 /** Shows what this deployment can do, and how it is. */
 export type SystemServiceService = typeof SystemServiceService;
 export const SystemServiceService = {
@@ -984,6 +1827,20 @@ export const SystemServiceService = {
     responseSerialize: (value: SystemStatus): Buffer => Buffer.from(SystemStatus.encode(value).finish()),
     responseDeserialize: (value: Buffer): SystemStatus => SystemStatus.decode(value),
   },
+  /**
+   * Changes what a service writes to its log, until it restarts or the time is over. Needs the administrator's role.
+   * Fails with INVALID_ARGUMENT for an unknown service or level, UNAVAILABLE while the service does not answer. Where a
+   * service runs several times, the process at its address is meant.
+   */
+  setLogLevel: {
+    path: "/octavia.v1.SystemService/SetLogLevel" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetLogLevelRequest): Buffer => Buffer.from(SetLogLevelRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetLogLevelRequest => SetLogLevelRequest.decode(value),
+    responseSerialize: (value: LogLevel): Buffer => Buffer.from(LogLevel.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LogLevel => LogLevel.decode(value),
+  },
 } as const;
 
 export interface SystemServiceServer extends UntypedServiceImplementation {
@@ -991,6 +1848,12 @@ export interface SystemServiceServer extends UntypedServiceImplementation {
   getCapabilities: handleUnaryCall<GetCapabilitiesRequest, Capabilities>;
   /** Returns the state of every service, the database, the queue and the spares. Needs the administrator's role. */
   getSystemStatus: handleUnaryCall<GetSystemStatusRequest, SystemStatus>;
+  /**
+   * Changes what a service writes to its log, until it restarts or the time is over. Needs the administrator's role.
+   * Fails with INVALID_ARGUMENT for an unknown service or level, UNAVAILABLE while the service does not answer. Where a
+   * service runs several times, the process at its address is meant.
+   */
+  setLogLevel: handleUnaryCall<SetLogLevelRequest, LogLevel>;
 }
 
 export interface SystemServiceClient extends Client {
@@ -1026,6 +1889,26 @@ export interface SystemServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SystemStatus) => void,
   ): ClientUnaryCall;
+  /**
+   * Changes what a service writes to its log, until it restarts or the time is over. Needs the administrator's role.
+   * Fails with INVALID_ARGUMENT for an unknown service or level, UNAVAILABLE while the service does not answer. Where a
+   * service runs several times, the process at its address is meant.
+   */
+  setLogLevel(
+    request: SetLogLevelRequest,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  setLogLevel(
+    request: SetLogLevelRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  setLogLevel(
+    request: SetLogLevelRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
 }
 
 export const SystemServiceClient = makeGenericClientConstructor(
@@ -1049,6 +1932,28 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
 type KeysOfUnion<T> = T extends T ? keyof T : never;
 type Exact<P, I extends P> = P extends Builtin ? P
   : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isObject(value: any): boolean {
   return typeof value === "object" && value !== null;

@@ -41,6 +41,8 @@ export interface GetDriversRequest {
 /** Name of each driver by kind, such as compute: local. */
 export interface Drivers {
   names: { [key: string]: string };
+  /** How amphorae run, such as loopback. Unset: as machines of a cloud. */
+  mode?: string | undefined;
 }
 
 export interface Drivers_NamesEntry {
@@ -295,7 +297,7 @@ export const GetDriversRequest: MessageFns<GetDriversRequest> = {
 };
 
 function createBaseDrivers(): Drivers {
-  return { names: {} };
+  return { names: {}, mode: undefined };
 }
 
 export const Drivers: MessageFns<Drivers> = {
@@ -303,6 +305,9 @@ export const Drivers: MessageFns<Drivers> = {
     globalThis.Object.entries(message.names).forEach(([key, value]: [string, string]) => {
       Drivers_NamesEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
     });
+    if (message.mode !== undefined) {
+      writer.uint32(18).string(message.mode);
+    }
     return writer;
   },
 
@@ -328,6 +333,14 @@ export const Drivers: MessageFns<Drivers> = {
             if (entry1.value !== undefined) {
               message.names[entry1.key] = entry1.value;
             }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.mode = reader.string();
             continue;
           }
         }
@@ -358,6 +371,7 @@ export const Drivers: MessageFns<Drivers> = {
           {},
         )
         : {},
+      mode: isSet(object.mode) ? globalThis.String(object.mode) : undefined,
     };
   },
 
@@ -371,6 +385,9 @@ export const Drivers: MessageFns<Drivers> = {
           obj.names[k] = v;
         });
       }
+    }
+    if (message.mode !== undefined) {
+      obj.mode = message.mode;
     }
     return obj;
   },
@@ -389,6 +406,7 @@ export const Drivers: MessageFns<Drivers> = {
       },
       {},
     );
+    message.mode = object.mode ?? undefined;
     return message;
   },
 };

@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import {
+  Amphorae,
+  Events,
+  FailoverCandidates,
+  Flows,
+  Idempotency,
+  LoadBalancers,
+  lastHeartbeats,
+  type Tx,
+} from '@octavia/db';
+import { type Amphora, type Caller, DomainError, isBeingDeleted, LoadBalancerBeingDeleted } from '@octavia/domain';
+import { deleteAmphora, failoverAmphora as failoverFlow } from '@octavia/flows';
+import { FailoverAmphoraRequest, type FailoverAmphoraResponse } from '@octavia/proto';
+import { currentTraceContext } from '@octavia/service';
+import { requireAdmin } from '../authorize.ts';
+import { Violations } from '../check/violations.ts';
+import type { Parts } from '../parts.ts';
+import { writeAmphora } from '../translate/amphora.ts';
+
+const amphorae = new Amphorae();
+const candidates = new FailoverCandidates();
+const events = new Events();
+const flows = new Flows();
+const idempotency = new Idempotency();
+const loadBalancers = new LoadBalancers();
+
+/** The amphora cannot be replaced as it is, or not now. */
+export class AmphoraNotFit extends DomainError {
+  readonly kind = 'state';
+  readonly reason: string;
+  constructor(
+    reason: 'AMPHORA_NOT_REPLACEABLE' | 'FAILOVER_UNDER_WAY' | 'LOAD_BALANCER_BEING_CREATED',
+    message: string,
+    details: Record<string, string>,
+  ) {
+    super(message, details);
+    this.reason = reason;
+  }
+}
+
+/** Why an operator's failover replaces an amphora. */
+const FAULT = { reason: 'FAILOVER_REQUESTED', message: 'An operator asked for its replacement.' };
+
+/** Replaces an amphora that serves, by the rules of health: once, in one transaction with its mark. A spare is deleted. */
+export async function failoverAmphora(
+  parts: Parts,
+  request: FailoverAmphoraRequest,
+  caller: Caller,
+): Promise<FailoverAmphoraResponse> {
+  requireAdmin(caller, 'Failover of an amphora');
+  const check = new Violations();
+  const id = check.uuid('id', request.id);
+  const requestId = check.optionalUuid('request_id', request.requestId);
+  check.finish();
+  return parts.db.transaction(async (tx) => {
+    const isRepeated = requestId !== null && (await isClaimed(tx, request, requestId, id, caller));
+    const flowId = isRepeated ? await newestFlow(tx, id) : await start(parts, tx, id, caller);
+    const heartbeats = await lastHeartbeats(tx, [id]);
+    return { amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)), flowId };
+  });
+}
+
+/** Whether the same request was answered before. @throws AlreadyExists REQUEST_ID_REUSED */
+async function isClaimed(
+  tx: Tx,
+  request: FailoverAmphoraRequest,
+  requestId: string,
+  id: string,
+  caller: Caller,
+): Promise<boolean> {
+  const first = await idempotency.claim(tx, {
+    projectId: caller.projectId,
+    requestId,
+    method: 'FailoverAmphora',
+    hash: createHash('sha256').update(FailoverAmphoraRequest.encode(request).finish()).digest(),
+    objectId: id,
+  });
+  return first !== null;
+}
+
+async function newestFlow(tx: Tx, id: string): Promise<string> {
+  const { loadBalancerId } = await amphorae.get(tx, id);
+  return (await flows.newestReplacing(tx, { id, loadBalancerId }, { onlyOpen: false }))?.id ?? '';
+}
+
+async function start(parts: Parts, tx: Tx, id: string, caller: Caller): Promise<string> {
+  const amphora = await amphorae.get(tx, id);
+  const underWay = await flows.newestReplacing(tx, amphora, { onlyOpen: true });
+  if (underWay) return underWay.id;
+  return amphora.loadBalancerId === null
+    ? discard(parts, tx, amphora, caller)
+    : replace(parts, tx, amphora, amphora.loadBalancerId, caller);
+}
+
+/** Deletes a spare; housekeeping builds another. */
+async function discard({ policy }: Parts, tx: Tx, amphora: Amphora, caller: Caller): Promise<string> {
+  const spare = await candidates.discardSpare(tx, amphora.id, FAULT);
+  if (!spare) {
+    // Not READY any more: deleted by another such call, or taken by a load balancer.
+    const now = await amphorae.get(tx, amphora.id);
+    const underWay = await flows.newestReplacing(tx, now, { onlyOpen: true });
+    if (underWay) return underWay.id;
+    throw notReplaceable(now);
+  }
+  const requester = { projectId: spare.projectId, userId: caller.userId, requestId: caller.requestId };
+  return flows.start(tx, deleteAmphora(amphora.id, requester, { deadlineMs: policy.flowDeadlineMs }));
+}
+
+async function replace(
+  { policy }: Parts,
+  tx: Tx,
+  amphora: Amphora,
+  loadBalancerId: string,
+  caller: Caller,
+): Promise<string> {
+  const loadBalancer = await loadBalancers.lock(tx, loadBalancerId);
+  if (loadBalancer && isBeingDeleted(loadBalancer)) throw new LoadBalancerBeingDeleted(loadBalancerId);
+  const candidate = await candidates.lock(tx, amphora.id);
+  if (candidate === 'GONE') throw notReplaceable(amphora);
+  if (candidate === 'HANDLED') {
+    // Of this amphora or of all, by now: whoever locked first has started it.
+    const underWay = await flows.newestReplacing(tx, amphora, { onlyOpen: true });
+    if (underWay) return underWay.id;
+    const message = `Another amphora of load balancer ${loadBalancerId} is being replaced. Try again when that has ended.`;
+    throw new AmphoraNotFit('FAILOVER_UNDER_WAY', message, { id: amphora.id, loadBalancerId });
+  }
+  if (candidate.provisioningStatus === 'PENDING_CREATE') {
+    const message = `Load balancer ${loadBalancerId} is being created. Try again when it is ACTIVE, or delete it.`;
+    throw new AmphoraNotFit('LOAD_BALANCER_BEING_CREATED', message, { id: amphora.id, loadBalancerId });
+  }
+  await candidates.setFault(tx, amphora.id, FAULT);
+  const requester = { projectId: candidate.projectId, userId: caller.userId, requestId: caller.requestId };
+  const options = { deadlineMs: policy.flowDeadlineMs };
+  const flowId = await flows.start(tx, failoverFlow(amphora.id, loadBalancerId, requester, options));
+  await events.append(tx, {
+    loadBalancerId,
+    projectId: candidate.projectId,
+    author: caller.userId,
+    requestId: caller.requestId,
+    kind: 'amphora_failover_requested',
+    objectKind: 'amphora',
+    objectId: amphora.id,
+    payload: { flow_id: flowId },
+    traceparent: currentTraceContext().traceparent,
+  });
+  return flowId;
+}
+
+function notReplaceable({ id, status }: Amphora): AmphoraNotFit {
+  const message = `Amphora ${id} is ${status}: only one that serves (ALLOCATED) or a spare (READY) can be replaced.`;
+  return new AmphoraNotFit('AMPHORA_NOT_REPLACEABLE', message, { id, status });
+}

@@ -1,0 +1,95 @@
+import type { EventRecord } from '@octavia/db';
+import type { Event as Message } from '@octavia/proto';
+
+type Payload = Readonly<Record<string, unknown>>;
+
+export function writeEvent(event: EventRecord): Message {
+  const payload = isPayload(event.payload) ? event.payload : {};
+  return {
+    cursor: event.cursor,
+    loadBalancerId: event.loadBalancerId ?? '',
+    number: event.number ?? 0n,
+    happenedAt: event.createdAt,
+    message: sentenceOf(event, payload),
+    kind: event.kind,
+    objectKind: event.objectKind,
+    objectId: event.objectId,
+    payload,
+    projectId: event.projectId,
+    author: event.author,
+    requestId: event.requestId,
+    traceId: event.traceId ?? '',
+  };
+}
+
+/** How each kind of event reads. */
+const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload) => string>> = {
+  changed: (event, payload) => {
+    const done = DONE[text(payload.action)] ?? text(payload.action).toLowerCase();
+    return `${event.author || 'Somebody'} ${done} ${nameOf(event)} (revision ${text(payload.revision)}).`;
+  },
+  provisioning_status_changed: (event, payload) => {
+    if (payload.to === 'DELETED') return `${capital(nameOf(event))} is gone.`;
+    const reason = payload.reason ? `: ${text(payload.message)} [${text(payload.reason)}]` : '.';
+    return `${capital(nameOf(event))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
+  },
+  operating_status_changed: (_, payload) => {
+    const changes = Array.isArray(payload.changes) ? payload.changes.filter(isPayload) : [];
+    return `The data plane reports: ${changes.map(operatingChange).join('; ')}.`;
+  },
+  amphora_silent: (event, payload) =>
+    `Amphora ${event.objectId} ${SILENCE[text(payload.cause)]?.(payload) ?? 'does not do its work'}, so it is replaced.`,
+  amphora_failover_requested: (event) =>
+    `${event.author || 'Somebody'} asked for the replacement of amphora ${event.objectId}.`,
+  amphora_fenced: (event, payload) =>
+    `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+  vip_plugged: (event, payload) =>
+    `Amphora ${event.objectId} holds the VIP ${text(payload.address)} (${text(payload.ms)} ms).`,
+  configuration_pushed: (event, payload) =>
+    `Amphora ${event.objectId} serves revision ${text(payload.revision ?? payload.target)} (${text(payload.ms)} ms).`,
+  flow_cancel_requested: (event, payload) =>
+    `${event.author || 'Somebody'} asked the flow ${text(payload.flow)} to stop and undo.`,
+  flow_retry_requested: (event, payload) =>
+    `${event.author || 'Somebody'} ended the wait of the flow ${text(payload.flow)} for its next try.`,
+};
+
+const DONE: Readonly<Record<string, string>> = {
+  CREATE: 'asked for',
+  UPDATE: 'changed',
+  DELETE: 'asked to delete',
+  FAILOVER: 'asked for new amphorae of',
+};
+
+const SILENCE: Readonly<Record<string, (payload: Payload) => string>> = {
+  heartbeat_lost: (payload) =>
+    `has been silent for ${text(payload.last_heartbeat_age_ms)} ms, longer than ${text(payload.timeout_ms)} ms`,
+  never_heard: (payload) => `has sent no heartbeat in the ${text(payload.silent_ms)} ms since it was ready`,
+  listener_mismatch: (payload) => `has not served the listeners that it should for ${text(payload.silent_ms)} ms`,
+};
+
+/** A kind that this release does not know reads as its name. */
+function sentenceOf(event: EventRecord, payload: Payload): string {
+  return SENTENCES[event.kind]?.(event, payload) ?? `${capital(event.kind.replaceAll('_', ' '))}: ${nameOf(event)}.`;
+}
+
+function operatingChange(change: Payload): string {
+  const reason = change.reason ? ` (${text(change.reason)})` : '';
+  const name = `${text(change.object_kind).replaceAll('_', ' ')} ${text(change.object_id)}`;
+  return `${name} from ${text(change.from)} to ${text(change.to)}${reason}`;
+}
+
+function nameOf({ objectKind, objectId }: EventRecord): string {
+  return `${objectKind.replaceAll('_', ' ')} ${objectId}`;
+}
+
+function capital(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function text(value: unknown): string {
+  return value === undefined || value === null ? 'unknown' : String(value);
+}
+
+function isPayload(value: unknown): value is Payload {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
