@@ -9,7 +9,7 @@ export class EventHorizon1795176000000 implements MigrationInterface {
       CREATE TABLE event_horizon (
         only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
         -- Place of the newest event that was purged, in the order of index event_cursor.
-        xact xid8 NOT NULL,
+        xact xid8 NOT NULL DEFAULT '0',
         id bigint NOT NULL
       );
       INSERT INTO event_horizon (xact, id) VALUES ('0', 0);
