@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Installation } from '../installation.ts';
 import { type Benchmark, distribution } from '../measure.ts';
-import { startWeb, untilAnswer } from '../traffic.ts';
+import { startWeb, until, untilAnswer } from '../traffic.ts';
 import { untilSpare } from './create.ts';
 
 const PORT = 8080;
@@ -57,14 +57,13 @@ async function killOne(installation: Installation, database: pg.Client, id: stri
   const killedAtTime = Date.now();
   for (const pid of processes) process.kill(pid, 'SIGKILL');
   const { at } = await untilAnswer(vip, PORT, LIMIT_MS);
-  await installation.api.untilActive(id);
-  // The same machine, so the same clock.
-  const { rows } = await database.query<{ kind: string; at: number }>(
-    `SELECT kind, extract(epoch FROM min(created_at)) * 1000 - $2::double precision AS at FROM event
-     WHERE load_balancer_id = $1 AND created_at >= to_timestamp($2::double precision / 1000) GROUP BY kind`,
-    [id, killedAtTime],
-  );
-  const after = (kind: string): number => Number(rows.find((row) => row.kind === kind)?.at ?? Number.NaN);
+  // The last of them is told a moment after the traffic is back.
+  let told = new Map<string, number>();
+  await until('the failover is told', LIMIT_MS, async () => {
+    told = await eventsAfter(database, id, killedAtTime);
+    return told.has('configuration_pushed');
+  });
+  const after = (kind: string): number => told.get(kind) ?? Number.NaN;
   return {
     declaredDead: after('amphora_silent'),
     fenced: after('amphora_fenced'),
@@ -72,6 +71,17 @@ async function killOne(installation: Installation, database: pg.Client, id: stri
     pushed: after('configuration_pushed'),
     served: at - killedAt,
   };
+}
+
+/** The first event of each kind, in milliseconds after `time`. */
+async function eventsAfter(database: pg.Client, id: string, time: number): Promise<Map<string, number>> {
+  // The same machine, so the same clock.
+  const { rows } = await database.query<{ kind: string; at: string }>(
+    `SELECT kind, extract(epoch FROM min(created_at)) * 1000 - $2::double precision AS at FROM event
+     WHERE load_balancer_id = $1 AND created_at >= to_timestamp($2::double precision / 1000) GROUP BY kind`,
+    [id, time],
+  );
+  return new Map(rows.map((row) => [row.kind, Number(row.at)]));
 }
 
 function figures(timelines: readonly Timeline[]) {
