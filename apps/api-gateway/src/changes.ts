@@ -106,10 +106,13 @@ export class Changes {
     quota: ObjectKind | null = null,
   ): Promise<void> {
     trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
-    await this.#revisions.append(tx, begun, revision, by);
-    if (quota) await this.#reserve(tx, begun.projectId, quota);
     const options = { deadlineMs: this.#policy.flowDeadlineMs };
-    await this.#flows.ensurePush(tx, updateLoadBalancer(begun.id, requesterOf(begun, by), options));
+    // They travel together, and take their locks in this order.
+    await Promise.all([
+      this.#revisions.append(tx, begun, revision, by),
+      quota && this.#reserve(tx, begun.projectId, quota),
+      this.#flows.ensurePush(tx, updateLoadBalancer(begun.id, requesterOf(begun, by), options)),
+    ]);
   }
 
   /** Ends a change that has a flow of its own. Returns the flow's id. */
@@ -120,11 +123,14 @@ export class Changes {
     flow: (loadBalancerId: string, requester: Requester, options: { deadlineMs: number }) => NewFlow,
   ): Promise<string> {
     trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
-    await this.#revisions.append(tx, begun, revision, by);
-    const isNew = revision.action === 'CREATE';
-    if (isNew) await this.#reserve(tx, begun.projectId, revision.objectKind);
     const options = { deadlineMs: this.#policy.flowDeadlineMs };
-    return this.#flows.start(tx, flow(begun.id, requesterOf(begun, by), options));
+    // They travel together, and take their locks in this order.
+    const [, , id] = await Promise.all([
+      this.#revisions.append(tx, begun, revision, by),
+      revision.action === 'CREATE' && this.#reserve(tx, begun.projectId, revision.objectKind),
+      this.#flows.start(tx, flow(begun.id, requesterOf(begun, by), options)),
+    ]);
+    return id;
   }
 
   async #reserve(tx: Tx, projectId: string, resource: ObjectKind): Promise<void> {

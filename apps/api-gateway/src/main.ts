@@ -1,5 +1,5 @@
 /** The API gateway: checks what callers ask, records it with its flow in one transaction, answers. */
-import { Database, entities, Flows, namingDatabaseTrouble } from '@octavia/db';
+import { Database, Flows, namingDatabaseTrouble } from '@octavia/db';
 import { LookupServiceClient } from '@octavia/proto';
 import {
   exitWithError,
@@ -17,7 +17,7 @@ import { Processes } from './processes.ts';
 
 async function main(): Promise<void> {
   const { database, process: self, grpc, client, services, policy } = readConfig(process.env);
-  const db = new Database({ ...database, applicationName: 'octavia api-gateway' }, entities);
+  const db = new Database({ ...database, applicationName: 'octavia api-gateway' });
   const lookup = rpcClient(LookupServiceClient, services.worker, client.tls);
   const processes = new Processes(client.tls);
   const clients: Part = {

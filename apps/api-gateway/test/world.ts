@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Database, entities, Flows, type ManagedSubnet, Subnets } from '@octavia/db';
+import { Database, Flows, type ManagedSubnet, Subnets } from '@octavia/db';
 import { type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { type Caller, NotFound, type ObjectKind } from '@octavia/domain';
 import {
@@ -65,7 +65,7 @@ export interface WorldOptions {
 /** The real gateway over mutual TLS with a real database, and a worker that answers look-ups. Flows are queued, and nobody runs them. */
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const test = await testDatabase();
-  const db = new Database({ url: test.url, applicationName: 'gateway', poolSize: 16 }, entities);
+  const db = new Database({ url: test.url, applicationName: 'gateway', poolSize: 16 });
   await db.start();
   const subnet = {
     id: randomUUID(),

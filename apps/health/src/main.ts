@@ -18,7 +18,7 @@ import { Health } from './health.ts';
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = logger('health');
-  const db = new Database({ ...config.database, applicationName: 'octavia health' }, []);
+  const db = new Database({ ...config.database, applicationName: 'octavia health' });
   const health = new Health({ db, clock: monotonic, log, address: () => advertisedAddress(config), config });
   const server = new GrpcServer({ ...config.grpc, nameError: namingDatabaseTrouble })
     .add(HeartbeatServiceService, heartbeatHandlers(health))

@@ -38,7 +38,7 @@ describe('the process as a whole', () => {
   });
 
   it('takes shards and heartbeats, follows changes, replaces what falls silent, and leaves its shards free', async () => {
-    const db = new Database({ url: world.test.url, applicationName: 'health' }, []);
+    const db = new Database({ url: world.test.url, applicationName: 'health' });
     const log = pino({ level: 'silent' });
     const address = (): string => formatHostPort(server.address);
     const health = new Health({ db, clock: monotonic, log, address, config: CONFIG });

@@ -40,7 +40,7 @@ export class TestHealth {
   }
 
   static async start(world: World): Promise<TestHealth> {
-    const db = new Database({ url: world.test.url, applicationName: 'health' }, []);
+    const db = new Database({ url: world.test.url, applicationName: 'health' });
     await db.start();
     const log = pino({ level: 'silent' });
     const address = (): string => formatHostPort(server.address);
@@ -113,7 +113,7 @@ export class World {
 
   static async start(): Promise<World> {
     const test = await testDatabase();
-    const db = new Database({ url: test.url, applicationName: 'test' }, []);
+    const db = new Database({ url: test.url, applicationName: 'test' });
     await db.start();
     return new World(test, await testPki(), db);
   }

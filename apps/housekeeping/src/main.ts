@@ -16,7 +16,7 @@ import { Housekeeping } from './housekeeping.ts';
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = logger('housekeeping');
-  const db = new Database({ ...config.database, applicationName: 'octavia housekeeping' }, []);
+  const db = new Database({ ...config.database, applicationName: 'octavia housekeeping' });
   const housekeeping = new Housekeeping({ db, log, config });
 
   const self = new ProcessIdentity('housekeeping', [config.grpc.tls]);

@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 const open = async () => {
-  const db = new Database({ url: test.url, applicationName: 'housekeeping' }, []);
+  const db = new Database({ url: test.url, applicationName: 'housekeeping' });
   await db.start();
   dbs.push(db);
   return db;

@@ -16,7 +16,7 @@ let db: Database;
 let child: ChildProcess | undefined;
 beforeAll(async () => {
   [test, pki] = await Promise.all([testDatabase(), testPki()]);
-  db = new Database({ url: test.url, applicationName: 'test' }, []);
+  db = new Database({ url: test.url, applicationName: 'test' });
   await db.start();
 });
 afterAll(async () => {

@@ -1,4 +1,4 @@
-import { Database, entities } from '@octavia/db';
+import { Database } from '@octavia/db';
 import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
@@ -14,8 +14,8 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const { url } = config.database;
   const log = logger('worker');
-  const db = new Database({ ...config.database, applicationName: 'octavia worker' }, entities);
-  const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 }, []);
+  const db = new Database({ ...config.database, applicationName: 'octavia worker' });
+  const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 });
   const drivers = driversOf(config);
   const subnets = managedSubnets(db, drivers.network);
   const parts = openWorld(drivers, config);

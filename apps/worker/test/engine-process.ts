@@ -5,8 +5,8 @@ import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { Outside, testFlows } from './test-flows.ts';
 
 const url = process.env.TEST_DATABASE_URL ?? '';
-const db = new Database({ url, applicationName: 'test worker' }, []);
-const leaseDb = new Database({ url, applicationName: 'test worker leases', poolSize: 1 }, []);
+const db = new Database({ url, applicationName: 'test worker' });
+const leaseDb = new Database({ url, applicationName: 'test worker leases', poolSize: 1 });
 await Promise.all([db.start(), leaseDb.start()]);
 const runner = new FlowRunner({
   db,

@@ -21,8 +21,8 @@ const processes: ChildProcess[] = [];
 
 beforeAll(async () => {
   test = await testDatabase();
-  db = new Database({ url: test.url, applicationName: 'test' }, []);
-  leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 }, []);
+  db = new Database({ url: test.url, applicationName: 'test' });
+  leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   await Promise.all([db.start(), leaseDb.start()]);
   await Outside.prepare(db);
 });

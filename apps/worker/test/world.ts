@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Amphorae,
   Database,
-  entities,
   Flows,
   Listeners,
   LoadBalancers,
@@ -67,8 +66,8 @@ export class TestWorld {
 
   constructor(test: TestDatabase) {
     this.test = test;
-    this.db = new Database({ url: test.url, applicationName: 'test' }, entities);
-    this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 }, []);
+    this.db = new Database({ url: test.url, applicationName: 'test' });
+    this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   }
 
   static async open(): Promise<TestWorld> {

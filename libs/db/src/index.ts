@@ -1,7 +1,7 @@
 /** The only SQL: schema, migrations, repositories. */
 export * from './amphora/index.ts';
 export * from './backup/index.ts';
-export { Database, type DatabaseOptions, type Tx } from './core/database.ts';
+export { Database, type DatabaseOptions, type Guard, type Tx } from './core/database.ts';
 export { migrate, schemaVersion } from './core/migrate.ts';
 export type { NotificationHandler, Notifications } from './core/notifications.ts';
 export { DatabaseUnavailable, isDatabaseTrouble, namingDatabaseTrouble } from './core/trouble.ts';

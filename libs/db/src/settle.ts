@@ -51,16 +51,17 @@ export class Settlement {
     if (!lb || isGone(lb)) return { isMoreDesired: false };
     const changed: Changed[] = [];
     if (isServed) {
-      for (const kind of await this.#kindsPending(tx, id))
-        changed.push(...(await this.#activate(tx, kind, id, target)));
-      if (await this.#isAnyDeleting(tx, id)) changed.push(...(await this.#remove(tx, id, target)));
-      await tx.query('UPDATE load_balancer SET applied_revision = revision WHERE id = $1 AND revision <= $2', [
-        id,
-        target,
-      ]);
+      const { unsettled, isAnyDeleting } = await this.#pending(tx, id);
+      for (const kind of unsettled) changed.push(...(await this.#activate(tx, kind, id, target)));
+      if (isAnyDeleting) changed.push(...(await this.#remove(tx, id, target)));
     }
     const isMoreDesired = lb.desiredRevision > target;
-    changed.push(...(await this.#set(tx, lb, isMoreDesired ? 'PENDING_UPDATE' : 'ACTIVE', null)));
+    const [, ofItself] = await Promise.all([
+      isServed &&
+        tx.query('UPDATE load_balancer SET applied_revision = revision WHERE id = $1 AND revision <= $2', [id, target]),
+      this.#set(tx, lb, isMoreDesired ? 'PENDING_UPDATE' : 'ACTIVE', null),
+    ]);
+    changed.push(...ofItself);
     await this.#release(tx, changed);
     await this.#tell(tx, id, changed);
     return { isMoreDesired };
@@ -82,7 +83,7 @@ export class Settlement {
   /** Before a push: what failed for another reason than its values is desired as before, so it is pending again. */
   async retry(tx: Tx, id: string): Promise<void> {
     const changed: Changed[] = [];
-    for (const kind of await this.#kindsPending(tx, id)) {
+    for (const kind of (await this.#pending(tx, id)).unsettled) {
       changed.push(
         ...(await this.#change(
           tx,
@@ -138,23 +139,18 @@ export class Settlement {
     await this.#tell(tx, id, changed);
   }
 
-  /** Kinds of children that have any which is not settled: most flows settle few kinds. */
-  async #kindsPending(tx: Tx, id: string): Promise<ObjectKind[]> {
+  /** Kinds of children that have any which is not settled, and whether any is to be removed: most flows settle few kinds. */
+  async #pending(tx: Tx, id: string): Promise<{ unsettled: ObjectKind[]; isAnyDeleting: boolean }> {
     const any = CHILDREN.map(
       (kind) =>
-        `SELECT '${kind}' AS kind WHERE EXISTS
-           (SELECT 1 FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status <> 'ACTIVE')`,
+        `SELECT '${kind}' AS kind, bool_or(provisioning_status = 'PENDING_DELETE') AS is_any_deleting
+         FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status <> 'ACTIVE' HAVING count(*) > 0`,
     );
-    const rows: { kind: ObjectKind }[] = await tx.query(any.join(' UNION ALL '), [id]);
-    return rows.map(({ kind }) => kind);
-  }
-
-  async #isAnyDeleting(tx: Tx, id: string): Promise<boolean> {
-    const any = CHILDREN.map(
-      (kind) => `EXISTS (SELECT 1 FROM ${kind} WHERE load_balancer_id = $1 AND provisioning_status = 'PENDING_DELETE')`,
-    );
-    const [row]: [{ is_any: boolean }] = await tx.query(`SELECT ${any.join(' OR ')} AS is_any`, [id]);
-    return row.is_any;
+    const rows: { kind: ObjectKind; is_any_deleting: boolean }[] = await tx.query(any.join(' UNION ALL '), [id]);
+    return {
+      unsettled: rows.map(({ kind }) => kind),
+      isAnyDeleting: rows.some(({ is_any_deleting: isAny }) => isAny),
+    };
   }
 
   #activate(tx: Tx, kind: ObjectKind, id: string, target: number): Promise<Changed[]> {

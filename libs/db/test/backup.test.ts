@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 async function open(applicationName: string): Promise<Database> {
-  const opened = new Database({ url: test.url, applicationName, poolSize: 2 }, []);
+  const opened = new Database({ url: test.url, applicationName, poolSize: 2 });
   await opened.start();
   return opened;
 }

@@ -8,7 +8,7 @@ describe('the census of amphorae', () => {
   let db: Database;
   beforeAll(async () => {
     test = await testDatabase();
-    db = new Database({ url: test.url, applicationName: 'test' }, []);
+    db = new Database({ url: test.url, applicationName: 'test' });
     await db.start();
   });
   afterAll(async () => {

@@ -8,7 +8,7 @@ describe('the database of a process', () => {
   let db: Database;
   beforeAll(async () => {
     test = await testDatabase();
-    db = new Database({ url: test.url, applicationName: 'test' }, []);
+    db = new Database({ url: test.url, applicationName: 'test' });
     await db.start();
   });
   afterAll(async () => {
@@ -23,6 +23,44 @@ describe('the database of a process', () => {
     });
     await expect(work).rejects.toThrow('changed my mind');
     expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'never'`)).toEqual([]);
+  });
+
+  it('does not call a transaction committed when a statement of it failed, whatever became of the error', async () => {
+    const work = db.transaction(async (tx) => {
+      await tx.query(`INSERT INTO duty (name) VALUES ('lost')`);
+      await tx.query('SELECT 1 / 0').catch(() => {});
+    });
+    await expect(work).rejects.toThrow('rolled back');
+    expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'lost'`)).toEqual([]);
+  });
+
+  it('commits nothing when the guard fails', async () => {
+    const guard = { sql: 'SELECT 1 / $1::integer', values: [0] };
+    const work = db.transaction((tx) => tx.query(`INSERT INTO duty (name) VALUES ('unguarded')`), { guard });
+    await expect(work).rejects.toThrow('division by zero');
+    expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'unguarded'`)).toEqual([]);
+    await db.transaction((tx) => tx.query(`INSERT INTO duty (name) VALUES ('guarded')`), {
+      guard: { ...guard, values: [1] },
+    });
+    expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'guarded'`)).toHaveLength(1);
+  });
+
+  it('runs statements in the order in which they were started, without waiting for each', async () => {
+    const rows = await db.transaction(async (tx) => {
+      const all = [tx.query('SELECT 1 AS n'), tx.query('SELECT $1::integer AS n', [2]), tx.query('SELECT 3 AS n', [])];
+      return (await Promise.all(all)).flat();
+    });
+    expect(rows).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+  });
+
+  it('goes on when a newer release adds a column to what it has prepared', async () => {
+    await db.reader.query('CREATE TABLE widened (id integer); INSERT INTO widened VALUES (1)');
+    const all = 'SELECT * FROM widened WHERE id = $1';
+    const read = () => db.transaction((tx) => tx.query(all, [1]));
+    await Promise.all([read(), read(), db.reader.query(all, [1])]);
+    await db.reader.query('ALTER TABLE widened ADD COLUMN name text');
+    const rows = [...(await Promise.all([read(), read()])), await db.reader.query(all, [1])].flat();
+    expect(rows).toEqual(Array(3).fill({ id: 1, name: null }));
   });
 
   it('repeats a transaction that was broken off by a deadlock', async () => {
@@ -67,7 +105,7 @@ describe('the database of a process', () => {
     const source = await new DataSource({ type: 'postgres', url: test.url }).initialize();
     try {
       await source.query(`INSERT INTO migration (timestamp, name) VALUES (9999999999999, 'Future9999999999999')`);
-      const late = new Database({ url: test.url, applicationName: 'late' }, []);
+      const late = new Database({ url: test.url, applicationName: 'late' });
       await expect(late.start()).rejects.toThrow(/newer release \(Future9999999999999\)/);
       await late.stop();
       await expect(migrate(test.url)).rejects.toThrow(/newer release/);

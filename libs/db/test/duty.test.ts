@@ -8,7 +8,7 @@ let test: TestDatabase;
 let db: Database;
 beforeAll(async () => {
   test = await testDatabase();
-  db = new Database({ url: test.url, applicationName: 'test' }, []);
+  db = new Database({ url: test.url, applicationName: 'test' });
   await db.start();
 });
 afterAll(async () => {
@@ -83,13 +83,17 @@ describe('what is left over', () => {
     const freshBuild = await insertAmphora(db.reader, { status: 'BOOTING', ageMs: 0 });
     const lb = await insertLoadBalancer(db.reader);
     const beingReplaced = await insertAmphora(db.reader, { status: 'PENDING_DELETE', loadBalancerId: lb });
-    await flows.start(db.reader, newFlow('load_balancer.failover', { loadBalancerId: lb }));
+    await db.transaction((tx) => flows.start(tx, newFlow('load_balancer.failover', { loadBalancerId: lb })));
     const broken = await insertAmphora(db.reader, { status: 'ERROR', loadBalancerId: lb });
     const undeleted = await insertAmphora(db.reader, {
       status: 'ERROR',
       loadBalancerId: await insertLoadBalancer(db.reader),
     });
-    await endFlow(await flows.start(db.reader, newFlow('amphora.delete', { amphoraId: undeleted })), 'FAILED', 60_000);
+    await endFlow(
+      await db.transaction((tx) => flows.start(tx, newFlow('amphora.delete', { amphoraId: undeleted }))),
+      'FAILED',
+      60_000,
+    );
     const ids = await found();
     expect(ids).toContain(undeleted);
     expect(ids).toEqual(expect.arrayContaining([orphan, failedBuild, lostBuild]));
@@ -109,13 +113,17 @@ describe('what is left over', () => {
 
   it('comes back later when its deletion failed, and never is given up', async () => {
     const id = await insertAmphora(db.reader, { status: 'PENDING_DELETE' });
-    const flow = await flows.start(db.reader, newFlow('amphora.delete', { amphoraId: id }));
+    const flow = await db.transaction((tx) => flows.start(tx, newFlow('amphora.delete', { amphoraId: id })));
     await endFlow(flow, 'FAILED');
     expect(await found()).not.toContain(id);
     await endFlow(flow, 'FAILED', 6_000);
     expect(await found()).toContain(id);
     for (let count = 0; count < 30; count++) {
-      await endFlow(await flows.start(db.reader, newFlow('amphora.delete', { amphoraId: id })), 'FAILED', 590_000);
+      await endFlow(
+        await db.transaction((tx) => flows.start(tx, newFlow('amphora.delete', { amphoraId: id }))),
+        'FAILED',
+        590_000,
+      );
     }
     await endFlow(flow, 'FAILED', 590_000);
     expect(await found()).not.toContain(id);
@@ -126,7 +134,7 @@ describe('what is left over', () => {
   it('is a load balancer that is pending while nobody works on it', async () => {
     const stranded = await insertLoadBalancer(db.reader, { status: 'PENDING_UPDATE' });
     const worked = await insertLoadBalancer(db.reader, { status: 'PENDING_UPDATE' });
-    await flows.start(db.reader, newFlow('load_balancer.update', { loadBalancerId: worked }));
+    await db.transaction((tx) => flows.start(tx, newFlow('load_balancer.update', { loadBalancerId: worked })));
     expect(await leftovers.loadBalancers(db.reader)).toEqual([stranded]);
     const looks = await db.transaction(async (tx) => [
       await leftovers.lockStranded(tx, stranded),
@@ -147,7 +155,7 @@ describe('the spare pool', () => {
       ['FAILED', 7_000],
       ['FAILED', 5_000],
     ] as const) {
-      const id = await flows.start(db.reader, newFlow('amphora.create', { amphoraId: uuidv7() }));
+      const id = await db.transaction((tx) => flows.start(tx, newFlow('amphora.create', { amphoraId: uuidv7() })));
       await endFlow(id, state, ago);
     }
     const { failures, endedMs } = await spares.history(db.reader);
@@ -197,7 +205,9 @@ describe('the purge', () => {
 
   it('takes a deleted load balancer with everything below it, and its turn when its flows are gone', async () => {
     const lb = await insertLoadBalancer(db.reader, { status: 'DELETED' });
-    const flow = await new Flows().start(db.reader, newFlow('load_balancer.delete', { loadBalancerId: lb }));
+    const flow = await db.transaction((tx) =>
+      new Flows().start(tx, newFlow('load_balancer.delete', { loadBalancerId: lb })),
+    );
     await endFlow(flow, 'SUCCEEDED', day + 1_000);
     expect(await purge('load_balancer')).toBe(0);
     await db.reader.query(`UPDATE load_balancer SET deleted_at = now() - interval '2 days' WHERE id = $1`, [lb]);

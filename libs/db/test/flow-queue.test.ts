@@ -17,7 +17,7 @@ let test: TestDatabase;
 let db: Database;
 beforeAll(async () => {
   test = await testDatabase();
-  db = new Database({ url: test.url, applicationName: 'test' }, []);
+  db = new Database({ url: test.url, applicationName: 'test' });
   await db.start();
 });
 afterAll(async () => {
@@ -130,7 +130,7 @@ describe('the queue of flows', () => {
       () => queue.turnBack(db.reader, lease, error),
       () => queue.undone(db.reader, lease, step('one'), null),
       () => finish(lease),
-      () => db.transaction((tx) => queue.guard(tx, lease)),
+      () => db.transaction(async () => {}, { guard: queue.guard(lease) }),
     ];
     for (const write of writes) await expect(write()).rejects.toThrow(LeaseLost);
     await queue.release(db.reader, lease);

@@ -13,7 +13,7 @@ describe('asking for flows', () => {
   let db: Database;
   beforeAll(async () => {
     test = await testDatabase();
-    db = new Database({ url: test.url, applicationName: 'test' }, []);
+    db = new Database({ url: test.url, applicationName: 'test' });
     await db.start();
   });
   afterAll(async () => {

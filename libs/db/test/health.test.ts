@@ -18,7 +18,7 @@ let test: TestDatabase;
 let db: Database;
 beforeAll(async () => {
   test = await testDatabase();
-  db = new Database({ url: test.url, applicationName: 'test' }, []);
+  db = new Database({ url: test.url, applicationName: 'test' });
   await db.start();
 });
 afterAll(async () => {

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { HealthMonitor, Listener, LoadBalancer, Member, Pool } from '@octavia/domain';
 import { v7 as uuidv7 } from 'uuid';
-import { Database, entities, type ManagedSubnet, type New, Subnets, tables } from '../src/index.ts';
+import { Database, type ManagedSubnet, type New, Subnets, tables } from '../src/index.ts';
 import { type TestDatabase, testDatabase } from '../src/testing/index.ts';
 
 /** A database of its own for one test file. */
 export async function openTestDatabase(poolSize = 20): Promise<{ db: Database; test: TestDatabase }> {
   const test = await testDatabase();
-  const db = new Database({ url: test.url, applicationName: 'test', poolSize }, entities);
+  const db = new Database({ url: test.url, applicationName: 'test', poolSize });
   await db.start();
   return { db, test };
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Listener, LoadBalancer, Pool } from '@octavia/domain';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DataSource } from 'typeorm';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
   Database,
   Events,
-  entities,
   LoadBalancers,
   listenerSchema,
   loadBalancerSchema,
@@ -45,7 +45,7 @@ describe('a load balancer tree in the database', () => {
   let db: Database;
   beforeAll(async () => {
     test = await testDatabase();
-    db = new Database({ url: test.url, applicationName: 'test' }, entities);
+    db = new Database({ url: test.url, applicationName: 'test' });
     await db.start();
   });
   afterAll(async () => {
@@ -84,10 +84,16 @@ describe('a load balancer tree in the database', () => {
     expect(lb.vip.address).toBe('127.84.16.5');
     expect(lb.fault).toBeNull();
     expect(pool.sessionPersistence).toEqual({ type: 'HTTP_COOKIE', cookieName: null });
-    expect(await db.reader.findOneBy(listenerSchema, { id: listener.id })).toEqual(listener);
+    const orm = await new DataSource({
+      type: 'postgres',
+      url: test.url,
+      entities: [loadBalancerSchema, listenerSchema, poolSchema],
+    }).initialize();
+    onTestFinished(() => orm.destroy());
+    expect(await orm.manager.findOneBy(listenerSchema, { id: listener.id })).toEqual(listener);
     const nulls = { reason: null, message: null };
-    expect(await db.reader.findOneBy(loadBalancerSchema, { id: lb.id })).toEqual({ ...lb, fault: nulls });
-    expect(await db.reader.findOneBy(poolSchema, { id: pool.id })).toEqual({ ...pool, fault: nulls });
+    expect(await orm.manager.findOneBy(loadBalancerSchema, { id: lb.id })).toEqual({ ...lb, fault: nulls });
+    expect(await orm.manager.findOneBy(poolSchema, { id: pool.id })).toEqual({ ...pool, fault: nulls });
     expect(await new Trees().read(db.reader, randomUUID())).toBeNull();
   });
 

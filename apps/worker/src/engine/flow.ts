@@ -27,13 +27,28 @@ export interface EngineContext {
 export type StepContext<Parts> = Parts & EngineContext;
 
 /**
+ * The last writes of a step: what it did outside is done. They are committed in one transaction with the step's output, or, of the
+ * last step, with the end of the flow; only while the lease is ours. They may be repeated while the database is away.
+ */
+export class Closing<Output> {
+  readonly write: (tx: Tx) => Promise<Output>;
+
+  constructor(write: (tx: Tx) => Promise<Output>) {
+    this.write = write;
+  }
+}
+
+/**
  * One step. `State` is the flow's input and the outputs of the steps before. Both functions may run twice, and may be cut off
  * anywhere: `do` finds what an earlier try left, `undo` does not trust that `do` saved anything.
  */
 export interface Step<State, Parts> {
   readonly name: string;
-  /** @returns what later steps need, as JSON; never a secret. @throws DomainError: `unavailable` ones are tried again */
-  do(state: State, context: StepContext<Parts>): Promise<Partial<State> | undefined>;
+  /**
+   * @returns what later steps need, as JSON, or the writes that tell it; never a secret
+   * @throws DomainError: `unavailable` ones are tried again
+   */
+  do(state: State, context: StepContext<Parts>): Promise<Partial<State> | Closing<Partial<State>> | undefined>;
   undo?(state: State, context: StepContext<Parts>): Promise<void>;
 }
 

@@ -8,12 +8,22 @@ import {
   type Lease,
   LeaseLost,
   namingDatabaseTrouble,
+  type StepRef,
+  type Tx,
 } from '@octavia/db';
 import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
 import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
 import { type Span, trace } from '@opentelemetry/api';
 import { retryDelayMs } from './backoff.ts';
-import { type AnyFlow, type AnyState, type EngineContext, type Step, type StepContext, Superseded } from './flow.ts';
+import {
+  type AnyFlow,
+  type AnyState,
+  Closing,
+  type EngineContext,
+  type Step,
+  type StepContext,
+  Superseded,
+} from './flow.ts';
 import { type FlowMetrics, flowAttributes } from './flow-metrics.ts';
 import {
   DeadlineReached,
@@ -48,6 +58,17 @@ export interface RunParts<Parts> {
 }
 
 type AnyStep<Parts> = Step<AnyState, Parts>;
+type Result = AnyState | Closing<AnyState> | undefined;
+
+/** A step that has done its work outside, and is not saved yet. */
+interface Done {
+  readonly position: number;
+  readonly name: string;
+  readonly attempt: number;
+  readonly result: Result;
+}
+/** The same with what is saved. */
+type Saved = Pick<Done, 'position' | 'name'> & { readonly output: AnyState };
 
 /**
  * Runs one claimed flow as far as it gets: to its end, to a try that comes later, or to the loss of its lease. The only code
@@ -67,6 +88,8 @@ export class FlowRun<Parts> {
   #isDraining = false;
   #state: AnyState;
   #isHalfDone = false;
+  /** The newest step that is done and not saved. */
+  #last: Done | undefined;
   /** Position to name of the steps that were begun. */
   readonly #begun = new Map<number, string>();
 
@@ -135,16 +158,14 @@ export class FlowRun<Parts> {
       if (flow.direction === 'UNDO') fault = flow.lastError ?? { reason: STOPPED, message: 'It was stopped.' };
       else {
         if (remainingMs <= 0) this.interrupt(new DeadlineReached());
-        const result = await this.#forward(span);
-        if (result === 'LATER') return;
+        const result = (await this.#forward(span)) ?? (await this.#finish(null));
+        if (result === 'LATER' || result === null) return;
         fault = result;
-        if (fault) await this.#write(() => this.#run.queue.turnBack(this.#run.db.reader, this.lease, fault));
+        await this.#write(() => this.#run.queue.turnBack(this.#run.db.reader, this.lease, fault));
       }
       clearTimeout(deadline);
-      if (fault) {
-        span.setAttribute(ATTR.ERROR_TYPE, fault.reason);
-        await this.#back(span);
-      }
+      span.setAttribute(ATTR.ERROR_TYPE, fault.reason);
+      await this.#back(span);
       await this.#finish(fault);
     } finally {
       clearTimeout(deadline);
@@ -166,56 +187,79 @@ export class FlowRun<Parts> {
     }
   }
 
-  /** Does what is not done. Null: all of it. LATER: the flow waits in the queue. Else why it has to be undone. */
+  /** Does what is not done. Null: all of it, and the last step is in `#last`. LATER: it waits in the queue. Else why it has to be undone. */
   async #forward(span: Span): Promise<Fault | 'LATER' | null> {
     const { steps } = this.#definition;
     const isDone = new Set(this.#claimed.steps.flatMap(({ position, state }) => (state === 'DONE' ? [position] : [])));
-    let done: { position: number; name: string; output: Json } | undefined;
     for (const [position, step] of steps.entries()) {
       if (isDone.has(position)) continue;
       if (this.#abort.signal.aborted || this.#isDraining) {
-        const saved = done;
-        if (saved) await this.#write(() => this.#run.queue.advance(this.#run.db.reader, this.lease, { done: saved }));
+        const failure = this.#last && (await this.#save(async (tx, done) => this.#advance(tx, done)));
+        if (failure) return failure;
         if (!this.#abort.signal.aborted) throw new WorkerStops();
         return this.#interrupted(step.name);
       }
-      await this.#begin(step, position, done);
-      done = undefined;
+      const failure = await this.#begin(step, position);
+      if (failure) return failure;
       const attempt = this.#attemptOf(step);
       try {
-        const output = await this.#do(step, attempt, span);
-        this.#state = { ...this.#state, ...output };
-        done = { position, name: step.name, output: output ?? {} };
+        this.#last = { position, name: step.name, attempt, result: await this.#do(step, attempt, span) };
       } catch (error) {
         return this.#failed(step.name, attempt, error);
       }
-    }
-    if (done) {
-      const last = done;
-      await this.#write(() => this.#run.queue.advance(this.#run.db.reader, this.lease, { done: last }));
     }
     return null;
   }
 
   /** Saves the step before and notes that this one starts; from the first step with an undo on, the flow is half done. */
-  async #begin(
-    step: AnyStep<Parts>,
-    position: number,
-    done?: { position: number; name: string; output: Json },
-  ): Promise<void> {
-    const { queue, db } = this.#run;
+  async #begin(step: AnyStep<Parts>, position: number): Promise<Fault | 'LATER' | null> {
+    const isFirstToUndo = step.undo !== undefined && !this.#isHalfDone;
     const next = { position, name: step.name };
     this.#begun.set(position, step.name);
-    if (!step.undo || this.#isHalfDone) {
-      return this.#write(() => queue.advance(db.reader, this.lease, { ...(done ? { done } : {}), next }));
+    const failure = await this.#save(async (tx, done) => {
+      if (isFirstToUndo)
+        await Promise.all([this.#run.queue.markHalfDone(tx, this.lease), this.#advance(tx, done, next)]);
+      else await this.#advance(tx, done, next);
+    }, isFirstToUndo);
+    if (failure) this.#begun.delete(position);
+    else this.#isHalfDone ||= isFirstToUndo;
+    return failure;
+  }
+
+  #advance(tx: Tx, done: Saved | undefined, next?: StepRef): Promise<void> {
+    return this.#run.queue.advance(tx, this.lease, { ...(done ? { done } : {}), ...(next ? { next } : {}) });
+  }
+
+  /**
+   * Runs `write` together with the last writes of the step that is done, whose output is the flow's from then on: in one transaction,
+   * unless it is one statement. Null: it is saved. Else what follows from the failure of the step's own writes.
+   */
+  async #save(
+    write: (tx: Tx, done: Saved | undefined, state: AnyState) => Promise<void>,
+    isTransaction = false,
+  ): Promise<Fault | 'LATER' | null> {
+    const { db } = this.#run;
+    const done = this.#last;
+    const closing = done?.result instanceof Closing ? done.result : null;
+    let isClosing = false;
+    let state = this.#state;
+    const work = async (tx: Tx): Promise<void> => {
+      isClosing = closing !== null;
+      const output = (closing ? await closing.write(tx) : (done?.result as AnyState | undefined)) ?? {};
+      isClosing = false;
+      state = { ...this.#state, ...output };
+      await write(tx, done && { position: done.position, name: done.name, output }, state);
+    };
+    try {
+      await this.#write(() => (closing || isTransaction ? db.transaction(work) : work(db.reader)));
+    } catch (error) {
+      if (!done || !isClosing || error instanceof LeaseGone) throw error;
+      this.#last = undefined;
+      return this.#failed(done.name, done.attempt, error);
     }
-    await this.#write(() =>
-      db.transaction(async (tx) => {
-        await queue.markHalfDone(tx, this.lease);
-        await queue.advance(tx, this.lease, { ...(done ? { done } : {}), next });
-      }),
-    );
-    this.#isHalfDone = true;
+    this.#state = state;
+    this.#last = undefined;
+    return null;
   }
 
   #attemptOf(step: AnyStep<Parts>): number {
@@ -223,7 +267,7 @@ export class FlowRun<Parts> {
     return flow.step === step.name ? flow.attempt + 1 : 1;
   }
 
-  async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<AnyState | undefined> {
+  async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result> {
     const startedAt = performance.now();
     const attributes = {
       ...flowAttributes(this.#claimed.flow),
@@ -237,7 +281,7 @@ export class FlowRun<Parts> {
         ),
       );
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt);
-      return output as AnyState | undefined;
+      return output as Result;
     } catch (error) {
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt, error);
       throw error;
@@ -340,12 +384,7 @@ export class FlowRun<Parts> {
       fence: { flowId: this.lease.flowId, epoch: this.lease.epoch },
       log: this.#log.child({ [ATTR.STEP_NAME]: step }),
       reader: db.reader,
-      transaction: (work) =>
-        db.transaction(async (tx) => {
-          const result = await work(tx);
-          await queue.guard(tx, this.lease);
-          return result;
-        }),
+      transaction: (work) => db.transaction(work, { guard: queue.guard(this.lease) }),
       waitingFor: (text) => queue.waitFor(db.reader, this.lease, text),
       link: (contexts) => {
         for (const stored of contexts) {
@@ -357,21 +396,23 @@ export class FlowRun<Parts> {
     return { ...parts, ...engine };
   }
 
-  /** Settles the statuses, closes the flow, gives up the turn and asks for the next push: one transaction. */
-  async #finish(fault: Fault | null): Promise<void> {
-    const { db, queue, parts, metrics } = this.#run;
+  /**
+   * Settles the statuses, closes the flow, gives up the turn and asks for the next push: one transaction, with the last writes of the
+   * last step. Null: it has ended. Else what follows from the failure of that step.
+   */
+  async #finish(fault: Fault | null): Promise<Fault | 'LATER' | null> {
+    const { queue, parts, metrics } = this.#run;
     const { flow } = this.#claimed;
     const outcome = fault === null ? 'SUCCEEDED' : CANCELLED_REASONS.includes(fault.reason) ? 'CANCELLED' : 'FAILED';
-    const end = { flow, state: this.#state, outcome, fault } as const;
-    await this.#write(() =>
-      db.transaction(async (tx) => {
-        const push = (await this.#definition.settle?.(tx, end, parts)) ?? null;
-        await queue.finish(tx, this.lease, { state: outcome });
-        if (push) await new Flows().ensurePush(tx, push);
-      }),
-    );
+    const failure = await this.#save(async (tx, done, state) => {
+      const push = (await this.#definition.settle?.(tx, { flow, state, outcome, fault }, parts)) ?? null;
+      await queue.finish(tx, this.lease, { state: outcome, ...(done ? { done } : {}) });
+      if (push) await new Flows().ensurePush(tx, push);
+    }, true);
+    if (failure) return failure;
     metrics.flowEnded(this.#claimed, outcome, fault);
     this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
+    return null;
   }
 
   /** Lets the flow go at once. While the database is away that is tried until the lease has run out by itself. */

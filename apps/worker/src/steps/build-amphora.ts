@@ -1,5 +1,6 @@
 import type { Amphora } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
+import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
@@ -41,11 +42,11 @@ export const buildAmphora: WorkerStep<BuildAmphoraState> = {
       },
       callOf(context),
     );
-    await transaction(async (tx) => {
+    return new Closing(async (tx) => {
       await amphorae.update(tx, newAmphoraId, { computeId });
       await externalResources.confirm(tx, 'instance', instanceName(newAmphoraId));
+      return {};
     });
-    return;
   },
 };
 

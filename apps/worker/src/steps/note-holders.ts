@@ -1,5 +1,5 @@
 import { isBeingDeleted } from '@octavia/domain';
-import { Superseded } from '../engine/flow.ts';
+import { Closing, Superseded } from '../engine/flow.ts';
 import type { WorkerStep } from '../world.ts';
 
 export interface NoteHoldersState {
@@ -13,8 +13,8 @@ export interface NoteHoldersState {
 /** Remembers which amphorae may carry the VIP, so that the new one is told from them, also after a crash. */
 export const noteHolders: WorkerStep<NoteHoldersState> = {
   name: 'note_holders',
-  async do({ loadBalancerId, amphoraId }, { transaction, loadBalancers, amphorae }) {
-    return transaction(async (tx) => {
+  async do({ loadBalancerId, amphoraId }, { loadBalancers, amphorae }) {
+    return new Closing(async (tx) => {
       const lb = await loadBalancers.lock(tx, loadBalancerId);
       if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
       const old = await amphorae.ofLoadBalancer(tx, loadBalancerId);

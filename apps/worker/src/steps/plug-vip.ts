@@ -1,3 +1,4 @@
+import { Closing } from '../engine/flow.ts';
 import { callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
 import { computeIdOf } from './fence-amphora.ts';
 import type { VipState } from './reserve-vip.ts';
@@ -10,7 +11,7 @@ export interface PlugVipState extends VipState {
 export const plugVip: WorkerStep<PlugVipState> = {
   name: 'plug_vip',
   async do({ loadBalancerId, newAmphoraId, vip }, context) {
-    const { transaction, reader, amphorae, network } = context;
+    const { reader, amphorae, network } = context;
     const startedAt = performance.now();
     const found = await amphorae.get(reader, newAmphoraId);
     const computeId = await computeIdOf(found, context);
@@ -19,7 +20,7 @@ export const plugVip: WorkerStep<PlugVipState> = {
     const port = await network.plugVip(request, callOf(context));
     await context.amphora.plugVip(endpointOf(found), port, callOf(context));
     const ms = Math.round(performance.now() - startedAt);
-    await transaction(async (tx) => {
+    return new Closing(async (tx) => {
       const subject = { loadBalancerId, amphoraId: newAmphoraId };
       await tellMilestone(tx, context, 'vip_plugged', subject, { ms, address: vip.address });
       await amphorae.update(tx, newAmphoraId, {
@@ -27,8 +28,8 @@ export const plugVip: WorkerStep<PlugVipState> = {
         haIp: port.vipAddress,
         vrrpPortId: port.vrrpPortId,
       });
+      return {};
     });
-    return;
   },
   async undo({ loadBalancerId, newAmphoraId }, context) {
     await context.network.unplugVip({ loadBalancerId, amphoraId: newAmphoraId }, callOf(context));

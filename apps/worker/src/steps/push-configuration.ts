@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { Refusal, Tx } from '@octavia/db';
 import { type Amphora, type Fault, isBeingDeleted, type TraceContext } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
 import { failoverLoadBalancer } from '@octavia/flows';
 import { type Problem, renderHaproxy } from '@octavia/render';
-import { Superseded } from '../engine/flow.ts';
+import { Closing, Superseded } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, requesterOf, tellMilestone, type WorkerStep } from '../world.ts';
 
 /** Requests that the flow's span is linked to, at most. Source: the limit of OpenTelemetry. */
@@ -26,6 +27,13 @@ interface Plan {
   readonly problems: readonly Problem[];
 }
 
+interface Pushed {
+  /** Why it was refused; null: it is served. */
+  readonly refusal: Fault | null;
+  /** Writes down what the amphorae serve now. */
+  record(tx: Tx): Promise<void>;
+}
+
 type Outcome =
   | { readonly kind: 'served'; readonly ms: number; readonly isChanged: boolean }
   | { readonly kind: 'refused'; readonly fault: Fault }
@@ -39,18 +47,28 @@ export const pushConfiguration: WorkerStep<PushState> = {
   name: 'push_configuration',
   async do({ loadBalancerId, newAmphoraId }, context) {
     const plan = await planPush(loadBalancerId, newAmphoraId, context);
-    const refusal = await push(plan, loadBalancerId, context);
-    if (!refusal) return { target: plan.target, isServed: true };
+    const { refusal, record } = await push(plan, loadBalancerId, context);
+    if (!refusal) return served(plan, record);
     context.log.warn({ revision: plan.target, reason: refusal.reason }, 'configuration refused');
-    await context.transaction((tx) => context.settlement.refused(tx, loadBalancerId, plan.target, refusal));
+    await context.transaction(async (tx) => {
+      await record(tx);
+      await context.settlement.refused(tx, loadBalancerId, plan.target, refusal);
+    });
     if (newAmphoraId === undefined) return { target: plan.target, isServed: false };
     // A new amphora serves nothing yet: give it what is left when refused creations are out.
     const rest = await planPush(loadBalancerId, newAmphoraId, context, plan.target);
     const second = await push(rest, loadBalancerId, context);
-    if (second) throw new ConfigurationRefused(second.message, { loadBalancerId });
-    return { target: plan.target, isServed: true };
+    if (second.refusal) throw new ConfigurationRefused(second.refusal.message, { loadBalancerId });
+    return served(plan, second.record);
   },
 };
+
+function served({ target }: Plan, record: Pushed['record']): Closing<Partial<PushState>> {
+  return new Closing(async (tx) => {
+    await record(tx);
+    return { target, isServed: true };
+  });
+}
 
 /** Reads the newest desired revision and writes the configurations for it. @param atMost the revision of an earlier try of this push */
 function planPush(
@@ -115,9 +133,8 @@ async function linkFolded(
   context.link(rows);
 }
 
-/** Pushes to all. Null: it is served. A fault: it was refused. @throws what the amphorae threw, when none could be reached */
-async function push(plan: Plan, loadBalancerId: string, context: Context): Promise<Fault | null> {
-  const { transaction, amphorae, settlement } = context;
+/** Pushes to all. @throws what the amphorae threw, when none could be reached */
+async function push(plan: Plan, loadBalancerId: string, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
@@ -125,31 +142,36 @@ async function push(plan: Plan, loadBalancerId: string, context: Context): Promi
     })),
   );
   context.signal.throwIfAborted();
-  const served = outcomes.filter(({ outcome }) => outcome.kind === 'served');
-  if (served.length > 0) {
-    await transaction(async (tx) => {
-      for (const { amphora, outcome } of served) {
-        if (outcome.kind !== 'served') continue;
-        const subject = { loadBalancerId, amphoraId: amphora.id };
-        const payload = { ms: outcome.ms, revision: plan.target, changed: outcome.isChanged };
-        await tellMilestone(tx, context, 'configuration_pushed', subject, payload);
-        await amphorae.update(tx, amphora.id, { appliedRevision: plan.target });
-      }
-      const refusals = plan.problems.map(({ objectKind, objectId, reason, message }) => ({
-        objectKind,
-        objectId,
-        fault: { reason, message },
-      }));
-      await settlement.unrenderable(tx, loadBalancerId, plan.target, refusals);
-    });
-  }
-  for (const { outcome } of outcomes) if (outcome.kind === 'refused') return outcome.fault;
+  const reached = outcomes.flatMap(({ amphora, outcome }) => (outcome.kind === 'served' ? [{ amphora, outcome }] : []));
+  const refusals = outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []));
   for (const { amphora, outcome } of outcomes) {
-    if (outcome.kind !== 'unreachable') continue;
-    if (served.length === 0) throw outcome.error;
+    if (outcome.kind !== 'unreachable' || refusals.length > 0) continue;
+    if (reached.length === 0) throw outcome.error;
     context.log.warn({ 'octavia.amphora.id': amphora.id, err: outcome.error }, 'amphora not reached, the others serve');
   }
-  return null;
+  return {
+    refusal: refusals[0] ?? null,
+    async record(tx) {
+      for (const { amphora, outcome } of reached) {
+        const subject = { loadBalancerId, amphoraId: amphora.id };
+        const payload = { ms: outcome.ms, revision: plan.target, changed: outcome.isChanged };
+        // They travel together.
+        await Promise.all([
+          tellMilestone(tx, context, 'configuration_pushed', subject, payload),
+          context.amphorae.update(tx, amphora.id, { appliedRevision: plan.target }),
+        ]);
+      }
+      if (reached.length > 0) await context.settlement.unrenderable(tx, loadBalancerId, plan.target, problemsOf(plan));
+    },
+  };
+}
+
+function problemsOf({ problems }: Plan): Refusal[] {
+  return problems.map(({ objectKind, objectId, reason, message }) => ({
+    objectKind,
+    objectId,
+    fault: { reason, message },
+  }));
 }
 
 async function pushOne(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<Outcome> {

@@ -1,3 +1,4 @@
+import { Closing } from '../engine/flow.ts';
 import { callOf, type WorkerStep } from '../world.ts';
 
 export interface VipState {
@@ -9,21 +10,21 @@ export interface VipState {
 export const reserveVip: WorkerStep<VipState> = {
   name: 'reserve_vip',
   async do({ loadBalancerId }, context) {
-    const { transaction, reader, loadBalancers, network } = context;
+    const { reader, loadBalancers, network } = context;
     const { vip: asked } = await loadBalancers.get(reader, loadBalancerId, null);
     const request = { loadBalancerId, subnetId: asked.subnetId, address: asked.address };
     const vip = { ...(await network.allocateVip(request, callOf(context))) };
     const isKnown =
       asked.address === vip.address && asked.networkId !== null && (vip.portId === null || asked.portId !== null);
     if (isKnown) return { vip };
-    await transaction(async (tx) => {
+    return new Closing(async (tx) => {
       await tx.query(
         `UPDATE load_balancer SET vip_address = $2, vip_network_id = coalesce(vip_network_id, $3), vip_port_id = coalesce(vip_port_id, $4)
          WHERE id = $1`,
         [loadBalancerId, vip.address, vip.networkId, vip.portId],
       );
+      return { vip };
     });
-    return { vip };
   },
   async undo({ loadBalancerId }, context) {
     await context.network.releaseVip(loadBalancerId, callOf(context));

@@ -1,3 +1,4 @@
+import { Closing } from '../engine/flow.ts';
 import type { WorkerStep } from '../world.ts';
 import { discardAmphora } from './discard-amphora.ts';
 
@@ -10,11 +11,11 @@ export interface RetireOldAmphoraeState {
 export const retireOldAmphorae: WorkerStep<RetireOldAmphoraeState> = {
   name: 'retire_old_amphorae',
   async do({ loadBalancerId, newAmphoraId }, context) {
-    await context.transaction(async (tx) => {
+    return new Closing(async (tx) => {
       await context.loadBalancers.lock(tx, loadBalancerId);
       const all = await context.amphorae.ofLoadBalancer(tx, loadBalancerId);
       for (const { id } of all) if (id !== newAmphoraId) await discardAmphora(tx, id, context);
+      return {};
     });
-    return;
   },
 };

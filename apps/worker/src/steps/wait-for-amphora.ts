@@ -1,6 +1,8 @@
+import type { Tx } from '@octavia/db';
 import { type Amphora, type AmphoraFacts, DomainError } from '@octavia/domain';
 import { AmphoraBuildError } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
+import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { allocate } from './allocate-amphora.ts';
 import { type Built, built, pauses } from './booting.ts';
@@ -27,8 +29,12 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
   async do({ newAmphoraId, loadBalancerId, oldAmphoraIds = [] }, context) {
     let amphora = await context.amphorae.get(context.reader, newAmphoraId);
     if (loadBalancerId === undefined) {
-      if (amphora.status === 'BOOTING') await comeUp(amphora, context);
-      return;
+      if (amphora.status !== 'BOOTING') return;
+      const keep = await comeUp(amphora, context);
+      return new Closing(async (tx) => {
+        await keep(tx);
+        return {};
+      });
     }
     // A try that was cut off may have given it up.
     if (amphora.status !== 'BOOTING' && amphora.status !== 'ALLOCATED') {
@@ -36,11 +42,14 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
     }
     for (let number = 1; ; number++) {
       try {
-        if (amphora.status === 'BOOTING') {
-          if (amphora.id !== newAmphoraId) await buildAmphora.do({ newAmphoraId: amphora.id }, context);
-          await comeUp(amphora, context);
-        }
-        return amphora.id === newAmphoraId ? undefined : { newAmphoraId: amphora.id };
+        const { id } = amphora;
+        if (amphora.status !== 'BOOTING') return { newAmphoraId: id };
+        if (id !== newAmphoraId) await build(id, context);
+        const keep = await comeUp(amphora, context);
+        return new Closing(async (tx) => {
+          await keep(tx);
+          return { newAmphoraId: id };
+        });
       } catch (error) {
         if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
         context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');
@@ -50,8 +59,17 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
   },
 };
 
-/** @throws AmphoraBuildError when it has ended, or did not answer within its share of the time */
-async function comeUp(amphora: Amphora, context: Context): Promise<void> {
+/** Builds another amphora than the one that the step before this one built. */
+async function build(amphoraId: string, context: Context): Promise<void> {
+  const built = await buildAmphora.do({ newAmphoraId: amphoraId }, context);
+  if (built instanceof Closing) await context.transaction((tx) => built.write(tx));
+}
+
+/**
+ * Returns how to keep what it says of itself.
+ * @throws AmphoraBuildError when it has ended, or did not answer within its share of the time
+ */
+async function comeUp(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
   const limitMs = Math.max(0, Math.round(context.remainingMs() * SHARE));
   const limit = AbortSignal.timeout(limitMs);
   const limited = { ...context, signal: AbortSignal.any([context.signal, limit]) };
@@ -70,24 +88,26 @@ async function comeUp(amphora: Amphora, context: Context): Promise<void> {
       { cause: error },
     );
   }
-  await keep(amphora, found.instance, found.facts, context);
+  return (tx) => keep(tx, amphora, found, context);
 }
 
-async function keep(amphora: Amphora, instance: Built, facts: AmphoraFacts, context: Context): Promise<void> {
-  const { amphorae, secrets, transaction } = context;
-  await transaction(async (tx) => {
-    await amphorae.update(tx, amphora.id, {
-      computeId: instance.computeId,
-      computeHost: instance.computeHost,
-      imageId: instance.imageId,
-      lbNetworkIp: instance.lbNetworkIp,
-      agentPort: instance.agentPort,
-      facts,
-    });
-    if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, amphora.id, 'ALLOCATED');
-    // It has its key now; ours is not needed any more.
-    await secrets.delete(tx, 'amphora_certificate', amphora.id);
+async function keep(
+  tx: Tx,
+  amphora: Amphora,
+  { instance, facts }: { readonly instance: Built; readonly facts: AmphoraFacts },
+  { amphorae, secrets }: Context,
+): Promise<void> {
+  await amphorae.update(tx, amphora.id, {
+    computeId: instance.computeId,
+    computeHost: instance.computeHost,
+    imageId: instance.imageId,
+    lbNetworkIp: instance.lbNetworkIp,
+    agentPort: instance.agentPort,
+    facts,
   });
+  if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, amphora.id, 'ALLOCATED');
+  // It has its key now; ours is not needed any more.
+  await secrets.delete(tx, 'amphora_certificate', amphora.id);
 }
 
 async function firstAnswer(

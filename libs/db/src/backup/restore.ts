@@ -1,5 +1,5 @@
 import type { NewFlow } from '@octavia/domain';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { Tx } from '../core/database.ts';
 import { Flows } from '../flow/index.ts';
 import { migrations } from '../migrations/index.ts';
@@ -68,7 +68,7 @@ function assertFits(path: string, header: BackupHeader, known: readonly string[]
 
 /** Makes sure that nobody works with the database, and makes room for the staging. Returns the schema that our tables are in. */
 async function prepare(url: string): Promise<string> {
-  const source = sourceOf(url, [], null);
+  const source = await sourceOf(url, [], null);
   await source.initialize();
   try {
     const users: { name: string }[] = await source.query(
@@ -95,7 +95,7 @@ async function inStaging<T>(
   names: readonly string[],
   work: (source: DataSource) => Promise<T>,
 ): Promise<T> {
-  const source = sourceOf(url, names, STAGING);
+  const source = await sourceOf(url, names, STAGING);
   await source.initialize();
   try {
     return await work(source);
@@ -104,7 +104,9 @@ async function inStaging<T>(
   }
 }
 
-function sourceOf(url: string, names: readonly string[], schema: string | null): DataSource {
+async function sourceOf(url: string, names: readonly string[], schema: string | null): Promise<DataSource> {
+  // As in migrate: no service needs it.
+  const { DataSource } = await import('typeorm');
   return new DataSource({
     type: 'postgres',
     url,

@@ -1,13 +1,32 @@
-import { DataSource, type EntityManager, type EntitySchema, type QueryRunner } from 'typeorm';
+import pg from 'pg';
 import { assertSchemaIsKnown } from './migrate.ts';
 import { Notifications } from './notifications.ts';
+import { type Connection, RESULT_TYPE_CHANGED, run, type Statement } from './statements.ts';
 
 /** A transaction: first argument of every repository method. `Database.reader` may stand in for it where nothing is written. */
-export type Tx = EntityManager;
+export interface Tx {
+  /**
+   * Runs one statement. Several that do not depend on each other's results may be started before any is awaited: they travel
+   * together, and run in that order.
+   * @returns rows; of an UPDATE or DELETE `[rows, count]`
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the statement decides what comes.
+  query<Result = any>(sql: string, values?: readonly unknown[]): Promise<Result>;
+}
+
+/** Sent together with COMMIT, after all else: when it fails, nothing is committed. */
+export interface Guard extends Statement {
+  /** What a failure of it means. Default: itself. */
+  failure?(error: unknown): unknown;
+}
+
+export interface TransactionOptions {
+  readonly guard?: Guard;
+}
 
 /** Tries of a transaction that PostgreSQL broke off for a deadlock or a serialisation failure. Both are rare, and a retry heals them. */
 const TRANSACTION_TRIES = 4;
-const RETRYABLE = new Set(['40001', '40P01']);
+const RETRYABLE = new Set(['40001', '40P01', RESULT_TYPE_CHANGED]);
 
 export interface DatabaseOptions {
   /** Connection string; holds a password, never log it. */
@@ -22,65 +41,101 @@ export interface DatabaseOptions {
 export class Database {
   readonly name = 'database';
   readonly notifications: Notifications;
-  readonly #source: DataSource;
+  /** For reads that need no transaction, and for writes of one statement. */
+  readonly reader: Tx;
+  readonly #pool: pg.Pool;
 
-  constructor(options: DatabaseOptions, entities: readonly EntitySchema[]) {
-    this.#source = new DataSource({
-      type: 'postgres',
-      url: options.url,
-      applicationName: options.applicationName,
-      poolSize: options.poolSize ?? 10,
-      entities: [...entities],
-      synchronize: false,
-      connectTimeoutMS: 10_000,
-      // A lost connection of the pool is replaced by the next query; without a handler it would end the process.
-      poolErrorHandler: () => {},
-      extra: { keepAlive: true },
+  constructor(options: DatabaseOptions) {
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      application_name: options.applicationName,
+      max: options.poolSize ?? 10,
+      connectionTimeoutMillis: 10_000,
+      keepAlive: true,
+      pipeline: true,
     });
+    // A lost connection of the pool is replaced by the next query; unheard, its error would end the process.
+    this.#pool.on('error', ignore);
+    this.reader = { query: (sql, values) => this.#read(sql, values) };
     this.notifications = new Notifications(options.url, `${options.applicationName} notifications`);
   }
 
   /** @throws Error when the schema is newer than this program, or not there yet */
   async start(): Promise<void> {
-    await this.#source.initialize();
-    await assertSchemaIsKnown(this.#source);
+    await assertSchemaIsKnown(this.reader);
     await this.notifications.start();
   }
 
   async stop(): Promise<void> {
     await this.notifications.stop();
-    if (this.#source.isInitialized) await this.#source.destroy();
-  }
-
-  /** For reads that need no transaction. */
-  get reader(): Tx {
-    return this.#source.manager;
+    if (!this.#pool.ending) await this.#pool.end();
   }
 
   /** Runs `work` in one READ COMMITTED transaction; repeats it when PostgreSQL broke it off for a deadlock. */
-  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#source.transaction(async (tx) => {
-          // A connection that is cut while it is checked out emits `error`; unheard, that ends the process.
-          const client = await tx.queryRunner?.connect();
-          client?.on?.('error', ignore);
-          try {
-            return await work(tx);
-          } finally {
-            client?.off?.('error', ignore);
-          }
-        });
+        return await this.#attempt(work, options);
       } catch (error) {
-        if (attempt >= TRANSACTION_TRIES || !RETRYABLE.has((error as { code?: string }).code ?? '')) throw error;
+        if (attempt >= TRANSACTION_TRIES || !isRetryable(error)) throw error;
       }
     }
   }
 
-  /** A connection of its own for as long as the caller keeps it, for statements on the hot path. Release it. */
-  queryRunner(): QueryRunner {
-    return this.#source.createQueryRunner();
+  async #attempt<T>(work: (tx: Tx) => Promise<T>, { guard }: TransactionOptions): Promise<T> {
+    const client = await this.#pool.connect();
+    // A connection that is cut while it is checked out emits `error`; unheard, that ends the process.
+    client.on('error', ignore);
+    let lost: Error | undefined;
+    try {
+      // Travels with the first statement, which fails as it does.
+      client.query('BEGIN').catch(ignore);
+      const result = await work(txOf(client));
+      await commit(client, guard);
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK').catch((cause: Error) => {
+        lost = cause;
+      });
+      throw error;
+    } finally {
+      client.off('error', ignore);
+      client.release(lost);
+    }
   }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the statement decides what comes.
+  async #read(sql: string, values?: readonly unknown[]): Promise<any> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await run(this.#pool, sql, values);
+      } catch (error) {
+        // Nothing was done: the statement could not even start.
+        const isStale = (error as { code?: string }).code === RESULT_TYPE_CHANGED;
+        if (attempt >= TRANSACTION_TRIES || !isStale) throw error;
+      }
+    }
+  }
+}
+
+function txOf(connection: Connection): Tx {
+  return { query: (sql, values) => run(connection, sql, values) };
+}
+
+/** Where a statement failed and the work went on none the less, PostgreSQL answers COMMIT with ROLLBACK, without an error. */
+async function commit(client: pg.ClientBase, guard: Guard | undefined): Promise<void> {
+  const guarded = guard
+    ? run(client, guard.sql, guard.values).catch((error) => {
+        throw guard.failure?.(error) ?? error;
+      })
+    : null;
+  const [{ command }] = await Promise.all([client.query('COMMIT'), guarded]);
+  if (command !== 'COMMIT')
+    throw new Error('The transaction was rolled back, because one of its statements had failed.');
+}
+
+function isRetryable(error: unknown): boolean {
+  return RETRYABLE.has((error as { code?: string }).code ?? '');
 }
 
 const ignore = (): void => {};

@@ -1,5 +1,5 @@
 import type { Fault, Json } from '@octavia/domain';
-import type { Tx } from '../core/database.ts';
+import type { Guard, Tx } from '../core/database.ts';
 import type { StopReason } from './flow-row.ts';
 import {
   type FlowRecord,
@@ -61,6 +61,9 @@ export class LeaseLost extends Error {
     this.name = 'LeaseLost';
   }
 }
+
+/** SQLSTATE. */
+const DIVISION_BY_ZERO = '22012';
 
 /** A flow is urgent when it is a failover, or is asked to stop because a failover waits for its end. */
 const URGENT = `(f.priority <= 0 OR f.stop_requested IS NOT DISTINCT FROM 'FAILOVER')`;
@@ -126,6 +129,7 @@ export class FlowQueue {
       `SELECT extract(epoch FROM min(at) - clock_timestamp()) * 1000 AS ms FROM (
          SELECT min(run_at) AS at FROM flow WHERE state = 'QUEUED' AND run_at > now()
          UNION ALL SELECT min(lease_expires_at) FROM flow WHERE state = 'RUNNING' AND lease_expires_at > now()) AS times`,
+      [],
     );
     return row.ms === null ? null : Math.max(0, Number(row.ms));
   }
@@ -146,18 +150,25 @@ export class FlowQueue {
     );
   }
 
-  /** Last statement of a step's transaction: it commits only while the lease is ours. The row stays locked until then. */
-  async guard(tx: Tx, lease: Lease): Promise<void> {
-    const rows = await tx.query(
-      `SELECT 1 FROM flow WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE`,
-      [lease.flowId, lease.epoch],
-    );
-    if (rows.length === 0) throw new LeaseLost(lease.flowId);
+  /**
+   * Last statement of a step's transaction, sent with its COMMIT: it commits only while the lease is ours. The row stays locked
+   * until then. Where the lease is lost it divides by zero, because only an error keeps PostgreSQL from a COMMIT that is on its way.
+   */
+  guard(lease: Lease): Guard {
+    return {
+      sql: `SELECT 1 / count(*) FROM (
+              SELECT 1 FROM flow WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE) AS held`,
+      values: [lease.flowId, lease.epoch],
+      failure: (error) =>
+        (error as { code?: string }).code === DIVISION_BY_ZERO ? new LeaseLost(lease.flowId) : error,
+    };
   }
 
-  /** From now on nothing else of this turn runs before this flow has ended. In a transaction with `advance`, which guards it. */
+  /**
+   * From now on nothing else of this turn runs before this flow has ended. In a transaction with `advance`, which guards it. The
+   * turn is there while one of its flows runs.
+   */
   async markHalfDone(tx: Tx, lease: Lease): Promise<void> {
-    await lockTurn(tx, lease.turnKey);
     await tx.query('UPDATE turn SET half_done = $2 WHERE key = $1', [lease.turnKey, lease.flowId]);
   }
 
@@ -179,15 +190,7 @@ export class FlowQueue {
          UPDATE flow SET step = coalesce($3, step), attempt = CASE WHEN step = $3 AND NOT $5 THEN attempt + 1 ELSE 1 END,
            waiting_for = NULL
          WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id
-       ), saved AS (
-         INSERT INTO flow_step (flow_id, position, name, state, output, finished_at)
-         SELECT owned.id, row.position, row.name, row.state, row.output,
-           CASE row.state WHEN 'DONE' THEN clock_timestamp() END
-         FROM owned, jsonb_to_recordset($4::jsonb) AS row (position integer, name text, state text, output jsonb)
-         ON CONFLICT (flow_id, position) DO UPDATE SET state = excluded.state, output = excluded.output,
-           finished_at = excluded.finished_at, last_error = NULL,
-           attempts = flow_step.attempts + (excluded.state = 'STARTED')::integer
-       ) SELECT id FROM owned`,
+       ), saved AS (${saveSteps('$4')}) SELECT id FROM owned`,
       [next?.name ?? null, JSON.stringify(rows), done !== undefined],
     );
   }
@@ -253,24 +256,36 @@ export class FlowQueue {
   }
 
   /**
-   * Ends the flow and gives its turn up. Wants a transaction, in which the statuses are settled first (lock order: load balancer,
-   * children, quota, turn, flow) and the next push is asked for after.
+   * Ends the flow, with the output of its last step, and gives its turn up. Wants a transaction, in which the statuses are settled
+   * first (lock order: load balancer, children, quota, turn, flow) and the next push is asked for after.
    */
-  async finish(tx: Tx, lease: Lease, end: { state: 'SUCCEEDED' | 'FAILED' | 'CANCELLED' }): Promise<void> {
-    await lockTurn(tx, lease.turnKey);
-    await this.#guarded(
-      tx,
-      lease,
-      `UPDATE flow SET state = $3, finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL,
-         waiting_for = NULL
-       WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id`,
-      [end.state],
-    );
-    await tx.query('UPDATE turn SET holder = NULL, half_done = nullif(half_done, $2) WHERE key = $1', [
-      lease.turnKey,
-      lease.flowId,
+  async finish(
+    tx: Tx,
+    lease: Lease,
+    end: { readonly state: 'SUCCEEDED' | 'FAILED' | 'CANCELLED'; readonly done?: StepRef & { readonly output: Json } },
+  ): Promise<void> {
+    const rows = end.done ? [{ ...stepOf(end.done), state: 'DONE', output: end.done.output }] : [];
+    // They travel together. The first takes the turn's lock, so the last sees every flow that was queued before.
+    await Promise.all([
+      tx.query('UPDATE turn SET holder = NULL, half_done = nullif(half_done, $2) WHERE key = $1', [
+        lease.turnKey,
+        lease.flowId,
+      ]),
+      this.#guarded(
+        tx,
+        lease,
+        `WITH owned AS (
+           UPDATE flow SET state = $3, finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL,
+             waiting_for = NULL
+           WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id
+         ), saved AS (${saveSteps('$4')}) SELECT id FROM owned`,
+        [end.state, JSON.stringify(rows)],
+      ),
+      tx.query(
+        `SELECT pg_notify($2, $1::text) WHERE EXISTS (SELECT 1 FROM flow WHERE turn_key = $1::uuid AND state = 'QUEUED')`,
+        [lease.turnKey, FLOW_CHANNEL],
+      ),
     ]);
-    await notify(tx, FLOW_CHANNEL, lease.turnKey);
   }
 
   /** Lets the lease run out now, so that another worker goes on at once. Nothing happens when it is no longer ours. */
@@ -289,6 +304,18 @@ export class FlowQueue {
     const rows = Array.isArray(result[0]) ? result[0] : result;
     if (rows.length === 0) throw new LeaseLost(lease.flowId);
   }
+}
+
+/** Of the flow in CTE `owned`, the steps in the JSON of a parameter. */
+function saveSteps(parameter: string): string {
+  return `
+    INSERT INTO flow_step (flow_id, position, name, state, output, finished_at)
+    SELECT owned.id, row.position, row.name, row.state, row.output,
+      CASE row.state WHEN 'DONE' THEN clock_timestamp() END
+    FROM owned, jsonb_to_recordset(${parameter}::jsonb) AS row (position integer, name text, state text, output jsonb)
+    ON CONFLICT (flow_id, position) DO UPDATE SET state = excluded.state, output = excluded.output,
+      finished_at = excluded.finished_at, last_error = NULL,
+      attempts = flow_step.attempts + (excluded.state = 'STARTED')::integer`;
 }
 
 function stepOf({ position, name }: StepRef): StepRef {

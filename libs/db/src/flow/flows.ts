@@ -45,14 +45,17 @@ export interface FlowCount {
 /** How services ask for flows, inside the transactions that record why. Stateless. */
 export class Flows {
   /**
-   * Queues a flow, and asks the flow that has the turn to stop where the new one `stopsOthers`. The trace context of the active
+   * Queues a flow, in a transaction, and asks the flow that has the turn to stop where the new one `stopsOthers`. The trace context of the active
    * span goes with it. It runs once the transaction commits. Returns its id.
    */
   async start(tx: Tx, flow: NewFlow): Promise<string> {
-    await lockTurn(tx, flow.turnKey);
-    const id = await insert(tx, flow);
+    // They travel together, and run in this order.
+    const [, id] = await Promise.all([
+      lockTurn(tx, flow.turnKey),
+      insert(tx, flow),
+      notify(tx, FLOW_CHANNEL, flow.turnKey),
+    ]);
     if (flow.stopsOthers) await stopHolder(tx, flow.turnKey, flow.name.endsWith('.delete') ? 'DELETE' : 'FAILOVER');
-    await notify(tx, FLOW_CHANNEL, flow.turnKey);
     return id;
   }
 
@@ -62,16 +65,21 @@ export class Flows {
    * does the transaction that ends a flow; hence no change falls between the two. Returns the id of the flow that will do it.
    */
   async ensurePush(tx: Tx, flow: NewFlow): Promise<string> {
-    await lockTurn(tx, flow.turnKey);
-    const open: { id: string; name: string; state: string }[] = await tx.query(
-      `SELECT id, name, state FROM flow WHERE turn_key = $1 AND state IN ('QUEUED', 'RUNNING') AND name = ANY ($2)
-       ORDER BY state = 'RUNNING' DESC, priority, id`,
-      [flow.turnKey, SETTLING],
-    );
+    const [, open] = await Promise.all([
+      lockTurn(tx, flow.turnKey),
+      tx.query<{ id: string; name: string; state: string }[]>(
+        `SELECT id, name, state FROM flow WHERE turn_key = $1 AND state IN ('QUEUED', 'RUNNING') AND name = ANY ($2)
+         ORDER BY state = 'RUNNING' DESC, priority, id`,
+        [flow.turnKey, SETTLING],
+      ),
+    ]);
     const waiting = open.find(({ name, state }) => name === PUSH && state === 'QUEUED');
-    if (waiting) await runNow(tx, waiting.id);
-    const id = waiting?.id ?? open[0]?.id ?? (await insert(tx, flow));
-    await notify(tx, FLOW_CHANNEL, flow.turnKey);
+    const first = waiting ?? open[0];
+    const [id] = await Promise.all([
+      first?.id ?? insert(tx, flow),
+      waiting && runNow(tx, waiting.id),
+      notify(tx, FLOW_CHANNEL, flow.turnKey),
+    ]);
     return id;
   }
 
@@ -196,10 +204,13 @@ export class Flows {
  * statements after this one: their snapshots are newer than the lock.
  */
 export async function lockTurn(tx: Tx, key: string): Promise<void> {
-  const locked = await tx.query('SELECT 1 FROM turn WHERE key = $1 FOR UPDATE', [key]);
-  if (locked.length > 0) return;
-  // Locks it too; when another transaction was first, this waits for it and then does no more than lock.
-  await tx.query('INSERT INTO turn (key) VALUES ($1) ON CONFLICT (key) DO UPDATE SET key = excluded.key', [key]);
+  // Inserting locks it too; when another transaction was first, that waits for it and then does no more than lock.
+  await tx.query(
+    `WITH locked AS (SELECT 1 FROM turn WHERE key = $1 FOR UPDATE)
+     INSERT INTO turn (key) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM locked)
+     ON CONFLICT (key) DO UPDATE SET key = excluded.key`,
+    [key],
+  );
 }
 
 export async function notify(tx: Tx, channel: string, payload: string): Promise<void> {

@@ -11,7 +11,7 @@ import {
   nounOf,
   type ObjectOf,
 } from '@octavia/domain';
-import { QueryFailedError } from 'typeorm';
+import pg from 'pg';
 import type { Tx } from '../core/database.ts';
 import { assertEtag, type Scope } from './load-balancers.ts';
 import type { ChangedBy } from './revisions.ts';
@@ -185,5 +185,5 @@ export class HealthMonitors extends Children<'health_monitor'> {
 }
 
 function isUniqueViolation(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { code?: string }).code === '23505';
+  return error instanceof pg.DatabaseError && error.code === '23505';
 }

@@ -17,7 +17,6 @@ export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';
 export { type Action, type ChangedBy, type Delta, deltaOf, type NewRevision, Revisions } from './revisions.ts';
 export {
-  entities,
   healthMonitorSchema,
   listenerSchema,
   loadBalancerSchema,
