@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
@@ -83,7 +83,7 @@ export class Installation {
       child.once('exit', (code) => fail(new Error(`The launcher ended with exit code ${code}:\n${said}`)));
     }).catch(async (error) => {
       await end(home, child);
-      if (!options.home) rmSync(home, { recursive: true, force: true });
+      if (!options.home) removeHome(home);
       throw error;
     });
     const installation = new Installation(home, child, startedInMs, options.home !== undefined);
@@ -96,7 +96,7 @@ export class Installation {
     if (!running.delete(this)) return;
     this.api.close();
     await end(this.home, this.#launcher);
-    if (!this.#isKept) rmSync(this.home, { recursive: true, force: true });
+    if (!this.#isKept) removeHome(this.home);
   }
 
   /** A client of its database. End it. */
@@ -124,6 +124,14 @@ export class Installation {
       return command.includes(this.home) && command.includes(text) ? [pid] : [];
     });
   }
+}
+
+/** Removes the data folder, and the folder for sockets beside it. */
+export function removeHome(home: string): void {
+  const file = join(home, 'installation.json');
+  const { runtimeFolder } = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  if (runtimeFolder) rmSync(runtimeFolder, { recursive: true, force: true });
+  rmSync(home, { recursive: true, force: true });
 }
 
 const running = new Set<Installation>();

@@ -8,21 +8,25 @@ import { noop } from './benchmarks/noop.ts';
 import { start } from './benchmarks/start.ts';
 import { stopAll } from './installation.ts';
 import { type Benchmark, isMet } from './measure.ts';
-import { machine, type Result, readable } from './report.ts';
+import { machine, markdown, type Result, readable } from './report.ts';
 
 const ALL: readonly Benchmark[] = [noop, memory, start, createWarm, createCold, member, failover];
 
 /** No benchmark takes longer, in milliseconds. */
 const LIMIT_MS = 600_000;
 
-const USAGE = `npm run bench -- [--json] [NAME...]
+const USAGE = `npm run bench -- [--json | --markdown] [NAME...]
 
 ${ALL.map(({ name, what }) => `  ${name.padEnd(12)} ${what}`).join('\n')}
 `;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    options: {
+      json: { type: 'boolean', default: false },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
     allowPositionals: true,
   });
   const unknown = positionals.filter((wanted) => !ALL.some(({ name }) => name === wanted));
@@ -37,7 +41,7 @@ async function main(): Promise<number> {
   for (const benchmark of chosen) {
     const result = await runOne(benchmark);
     results.push(result);
-    say(`\n${readable(result)}`);
+    say(values.markdown ? markdown(result) : `\n${readable(result)}`);
   }
   if (values.json) process.stdout.write(`${JSON.stringify({ machine: machine(), results }, null, 2)}\n`);
   return results.some(({ figures }) => figures.some((figure) => isMet(figure) === false)) ? 1 : 0;

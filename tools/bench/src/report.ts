@@ -28,6 +28,24 @@ export function readable({ benchmark, figures, seconds }: Result): string {
   return [`${benchmark.name}: ${benchmark.what}, took ${seconds.toFixed(0)} s`, ...lines].join('\n');
 }
 
+/** Rows of the table in docs/benchmarks.md. */
+export function markdown({ benchmark, figures }: Result): string {
+  const command = `\`npm run bench -- ${benchmark.name}\``;
+  const rows = figures.map((figure) => {
+    const baseline = figure.baseline
+      ? ` (${figure.baseline.what}: ${number(figure.baseline.value)} ${figure.unit})`
+      : '';
+    const cells = [
+      figure.what,
+      `${valuesOf(figure)}${baseline}`,
+      goalOf(figure).replace(', goal ', ''),
+      verdict(figure),
+    ];
+    return `| ${[...cells, figure.count, command].join(' | ')} |`;
+  });
+  return rows.join('\n');
+}
+
 function verdict(figure: Figure): string {
   const met = isMet(figure);
   return met === null ? '' : met ? 'OK' : 'MISSED';

@@ -1,5 +1,4 @@
-import { rmSync } from 'node:fs';
-import { Installation } from '../installation.ts';
+import { Installation, removeHome } from '../installation.ts';
 import { type Benchmark, distribution } from '../measure.ts';
 
 const TRIALS = 5;
@@ -20,7 +19,7 @@ export const start: Benchmark = {
           await installation.stop();
         }
       } finally {
-        rmSync(home, { recursive: true, force: true });
+        removeHome(home);
       }
     }
     return [
