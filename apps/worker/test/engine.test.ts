@@ -332,8 +332,8 @@ describe('the engine of flows', () => {
     const id = await start(wanted('test.build', uuidv7(), { two: 'wait' }));
     await happened(id, 'do two');
     await test.cutConnections();
-    // Each connection of the pool that was cut fails one statement.
-    await until('the database to answer', () =>
+    // Each connection of the pool that was cut fails one query.
+    await until('the gate', () =>
       open('two').then(
         () => true,
         () => false,

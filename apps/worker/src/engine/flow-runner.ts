@@ -105,14 +105,21 @@ export class FlowRunner<Parts> implements Part {
   }
 
   async #claimUntilStopped(): Promise<void> {
+    // Told once, not five times a second, however long the database is away.
+    let isAway = false;
     while (!this.#isStopping) {
       this.#isWoken = false;
       let waitMs: number;
       try {
         await this.#claimWhatFits();
+        if (isAway) this.#options.log.info('can look into the queue again');
+        isAway = false;
         waitMs = this.#isWoken ? 0 : ((await this.#queue.nextDue(this.#options.db.reader)) ?? POLL_MS);
       } catch (error) {
-        if (!this.#isStopping) this.#options.log.warn({ err: error }, 'cannot look into the queue, trying again');
+        if (!this.#isStopping && !isAway) {
+          this.#options.log.warn({ err: error }, 'cannot look into the queue, trying again until it answers');
+        }
+        isAway = true;
         waitMs = AFTER_ERROR_MS;
       }
       if (!this.#isWoken && !this.#isStopping) await this.#sleep(Math.min(POLL_MS, waitMs + 1));
