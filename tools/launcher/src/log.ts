@@ -43,10 +43,16 @@ export class LogFile {
 
 const LEVELS: Record<string, string> = { info: '', warn: 'warning: ', error: 'error: ', fatal: 'fatal: ' };
 /** Fields that say nothing to a person who watches one machine. */
-const QUIET = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg', 'trace_id', 'span_id', 'trace_flags', 'err']);
+const QUIET = new Set([
+  ...['level', 'time', 'pid', 'hostname', 'name', 'msg', 'trace_id', 'span_id', 'trace_flags', 'err'],
+  ...['octavia.project.id', 'octavia.request.id', 'octavia.flow.id'],
+]);
 
-/** Turns a line of a service's JSON log into one for people; null: nothing that they need to see. */
-export function readableLine(service: string, line: string): string | null {
+/**
+ * Turns a line of a service's JSON log into one for people; null: nothing that they need to see.
+ * @param onlyTrouble while everything starts, the launcher tells of it itself
+ */
+export function readableLine(service: string, line: string, onlyTrouble: boolean): string | null {
   let entry: Record<string, unknown>;
   try {
     entry = JSON.parse(line);
@@ -54,10 +60,10 @@ export function readableLine(service: string, line: string): string | null {
     return `${service}  ${line}`;
   }
   const prefix = LEVELS[String(entry.level)];
-  if (prefix === undefined) return null;
+  if (prefix === undefined || (onlyTrouble && prefix === '')) return null;
   const error = (entry.err as { message?: string } | undefined)?.message;
   const fields = Object.entries(entry)
     .filter(([key, value]) => !QUIET.has(key) && value !== null && typeof value !== 'object')
-    .map(([key, value]) => `${key.slice(key.lastIndexOf('.') + 1)}=${value}`);
+    .map(([key, value]) => `${key.replace(/^octavia\./, '')}=${value}`);
   return [`${service}  ${prefix}${entry.msg ?? ''}`, error, ...fields].filter(Boolean).join('  ');
 }

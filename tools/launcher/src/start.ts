@@ -83,6 +83,7 @@ async function startServices(
       say(`${supervisor.service.name}: SERVING on ${supervisor.service.address} after ${seconds} s`);
     }),
   );
+  for (const supervisor of supervisors) supervisor.tell();
 }
 
 async function clientFiles(home: Home): Promise<{ certificateFile: string; keyFile: string }> {

@@ -39,6 +39,7 @@ export class Supervisor {
   #stopping = false;
   #restartMs = RESTART_MS;
   #lastWords = '';
+  #isTold = false;
 
   constructor(service: Service, dataFolder: string, logFolder: string, tls: Tls, say: (line: string) => void) {
     this.service = service;
@@ -61,6 +62,11 @@ export class Supervisor {
       }
       await sleep(25);
     }
+  }
+
+  /** From now on what the service does is told, too, and not only its trouble. */
+  tell(): void {
+    this.#isTold = true;
   }
 
   /** Asks the service to drain and end; ends it after a limit. */
@@ -91,7 +97,7 @@ export class Supervisor {
     const hear = (line: string): void => {
       this.#log.write(line);
       this.#lastWords = `${this.#lastWords}${line}\n`.slice(-2000);
-      const readable = readableLine(this.service.name, line);
+      const readable = readableLine(this.service.name, line, !this.#isTold);
       if (readable !== null) this.#say(readable);
     };
     if (child.stdout) forEachLine(child.stdout, hear);
