@@ -130,7 +130,7 @@ export class Receiver {
     if (lookedAt !== undefined && now - lookedAt < STRANGER_MS) return;
     if (lookedAt === undefined) {
       if (this.#strangers.size >= MAX_STRANGERS) this.#strangers.clear();
-      log.info({ [ATTR.AMPHORA_ID]: amphoraId }, 'heartbeat of an amphora that is neither ready nor allocated');
+      log.debug({ [ATTR.AMPHORA_ID]: amphoraId }, 'heartbeat of an amphora that is neither ready nor allocated');
     }
     this.#strangers.set(amphoraId, now);
     roster.changed(amphoraId);

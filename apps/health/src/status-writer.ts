@@ -1,6 +1,7 @@
 import {
   type Database,
   type Events,
+  LoadBalancers,
   type OperatingStatuses,
   type OwnedRange,
   type ShardOwners,
@@ -21,6 +22,8 @@ import { v7 as uuidv7 } from 'uuid';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
 import type { Shards } from './shards.ts';
+
+const loadBalancers = new LoadBalancers();
 
 export interface StatusWriterParts {
   readonly db: Database;
@@ -82,7 +85,7 @@ export class StatusWriter {
     try {
       await db.transaction(async (tx) => {
         await owners.hold(tx, range);
-        await tx.query('SELECT 1 FROM load_balancer WHERE id = $1 FOR UPDATE', [loadBalancerId]);
+        await loadBalancers.lock(tx, loadBalancerId);
         await this.#write(tx, loadBalancerId);
       });
     } catch (error) {

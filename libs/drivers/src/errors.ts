@@ -4,6 +4,8 @@
  */
 import { DomainError, type ErrorKind, Unavailable } from '@octavia/domain';
 
+export { NoFreeAddress, VipAddressTaken } from '@octavia/domain';
+
 /** The driver, or what is behind it, cannot do that. */
 export class NotImplemented extends DomainError {
   readonly kind = 'state';
@@ -109,13 +111,6 @@ export class CertificateError extends DomainError {
   readonly kind = 'state';
   readonly reason = 'CERTIFICATE_ERROR';
 }
-export class VipAddressTaken extends DomainError {
-  readonly kind = 'exists';
-  readonly reason = 'VIP_ADDRESS_TAKEN';
-  constructor(address: string) {
-    super(`The VIP address ${address} is taken. Choose another, or leave it out to get a free one.`, { address });
-  }
-}
 /** The address is not of those that VIPs of the subnet may have. */
 export class VipAddressOutside extends DomainError {
   readonly kind = 'invalid';
@@ -126,15 +121,6 @@ export class VipAddressOutside extends DomainError {
       subnetId,
       first,
       last,
-    });
-  }
-}
-export class NoFreeAddress extends DomainError {
-  readonly kind = 'quota';
-  readonly reason = 'NO_FREE_ADDRESS';
-  constructor(subnetId: string) {
-    super(`Subnet ${subnetId} has no free address for a VIP. Delete load balancers, or name another subnet.`, {
-      subnetId,
     });
   }
 }

@@ -123,7 +123,7 @@ async function readDatabase({ db, installation }: Parts): Promise<DatabaseState 
   try {
     const [found, schema, failures, heartbeats, first] = await Promise.all([
       overview(db.reader),
-      schemaVersion((sql) => db.reader.query(sql)),
+      schemaVersion(db.reader),
       flows.failed(db.reader, FAILURES_SHOWN),
       heartbeatCounts(db.reader, installation.heartbeatTimeoutMs),
       firstToExpire(db.reader),

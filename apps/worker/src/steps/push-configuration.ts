@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Refusal, Tx } from '@octavia/db';
-import { type Amphora, type Fault, isBeingDeleted, type TraceContext } from '@octavia/domain';
+import { type Refusal, Revisions, type Tx } from '@octavia/db';
+import { type Amphora, type Fault, isBeingDeleted } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
 import { failoverLoadBalancer } from '@octavia/flows';
 import { type Problem, renderHaproxy } from '@octavia/render';
@@ -9,6 +9,8 @@ import { type Context, callOf, endpointOf, requesterOf, tellMilestone, type Work
 
 /** Requests that the flow's span is linked to, at most. Source: the limit of OpenTelemetry. */
 const MAX_LINKS = 128;
+
+const revisions = new Revisions();
 
 export interface PushState {
   readonly loadBalancerId: string;
@@ -125,12 +127,7 @@ async function linkFolded(
   upTo: number,
 ): Promise<void> {
   const own = context.flow.traceContext.traceparent ?? '';
-  const rows: TraceContext[] = await tx.query(
-    `SELECT DISTINCT traceparent FROM revision
-     WHERE load_balancer_id = $1 AND number > $2 AND number <= $3 AND traceparent <> $4 LIMIT ${MAX_LINKS}`,
-    [loadBalancerId, above, upTo, own],
-  );
-  context.link(rows);
+  context.link(await revisions.traceContexts(tx, loadBalancerId, { above, upTo, except: own, limit: MAX_LINKS }));
 }
 
 /** Pushes to all. @throws what the amphorae threw, when none could be reached */

@@ -18,11 +18,7 @@ export const reserveVip: WorkerStep<VipState> = {
       asked.address === vip.address && asked.networkId !== null && (vip.portId === null || asked.portId !== null);
     if (isKnown) return { vip };
     return new Closing(async (tx) => {
-      await tx.query(
-        `UPDATE load_balancer SET vip_address = $2, vip_network_id = coalesce(vip_network_id, $3), vip_port_id = coalesce(vip_port_id, $4)
-         WHERE id = $1`,
-        [loadBalancerId, vip.address, vip.networkId, vip.portId],
-      );
+      await loadBalancers.setVip(tx, loadBalancerId, vip);
       return { vip };
     });
   },

@@ -22,6 +22,8 @@ export interface Guard extends Statement {
 
 export interface TransactionOptions {
   readonly guard?: Guard;
+  /** True: it reads one snapshot, and writes nothing. */
+  readonly isSnapshot?: boolean;
 }
 
 /** Tries of a transaction that PostgreSQL broke off for a deadlock or a serialisation failure. Both are rare, and a retry heals them. */
@@ -82,14 +84,14 @@ export class Database {
     }
   }
 
-  async #attempt<T>(work: (tx: Tx) => Promise<T>, { guard }: TransactionOptions): Promise<T> {
+  async #attempt<T>(work: (tx: Tx) => Promise<T>, { guard, isSnapshot = false }: TransactionOptions): Promise<T> {
     const client = await this.#pool.connect();
     // A connection that is cut while it is checked out emits `error`; unheard, that ends the process.
     client.on('error', ignore);
     let lost: Error | undefined;
     try {
       // Travels with the first statement, which fails as it does.
-      client.query('BEGIN').catch(ignore);
+      client.query(isSnapshot ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' : 'BEGIN').catch(ignore);
       const result = await work(txOf(client));
       await commit(client, guard);
       return result;

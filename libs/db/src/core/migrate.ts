@@ -66,7 +66,7 @@ export async function assertSchemaIsKnown(
 }
 
 /** Name of the newest migration that is applied. */
-export async function schemaVersion(query: (sql: string) => Promise<{ name: string }[]>): Promise<string> {
-  const [row] = await query('SELECT name FROM migration ORDER BY id DESC LIMIT 1');
+export async function schemaVersion(tx: Tx): Promise<string> {
+  const [row] = await tx.query('SELECT name FROM migration ORDER BY id DESC LIMIT 1');
   return row?.name ?? 'none';
 }

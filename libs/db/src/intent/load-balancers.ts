@@ -10,6 +10,20 @@ export type Scope = string | null;
 
 /** The load balancers themselves: what is below them has repositories of its own. */
 export class LoadBalancers {
+  /** Notes what the network service gave: the address, and its network and port where they were not known. */
+  async setVip(
+    tx: Tx,
+    id: string,
+    vip: { readonly address: string; readonly networkId: string; readonly portId: string | null },
+  ): Promise<void> {
+    await tx.query(
+      `UPDATE load_balancer SET vip_address = $2, vip_network_id = coalesce(vip_network_id, $3),
+         vip_port_id = coalesce(vip_port_id, $4)
+       WHERE id = $1`,
+      [id, vip.address, vip.networkId, vip.portId],
+    );
+  }
+
   /** Its VIP address is allocated before, in the same transaction. */
   insert(tx: Tx, loadBalancer: New<LoadBalancer>): Promise<LoadBalancer> {
     return table.insert(tx, loadBalancer);

@@ -1,4 +1,4 @@
-import type { Intent, Json, LoadBalancer, ObjectKind } from '@octavia/domain';
+import type { Intent, Json, LoadBalancer, ObjectKind, TraceContext } from '@octavia/domain';
 import type { Tx } from '../core/database.ts';
 import { EVENT_CHANNEL } from './events.ts';
 
@@ -50,6 +50,19 @@ export function deltaOf<T extends object>(old: T | null, now: T): Delta {
 
 /** Every change that callers made, in order within their load balancer; never updated. */
 export class Revisions {
+  /** Trace contexts of the requests that made the changes from `above` (not included) to `upTo`, each once, without `except`. */
+  async traceContexts(
+    tx: Tx,
+    loadBalancerId: string,
+    which: { readonly above: number; readonly upTo: number; readonly except: string; readonly limit: number },
+  ): Promise<TraceContext[]> {
+    return tx.query(
+      `SELECT DISTINCT traceparent FROM revision
+       WHERE load_balancer_id = $1 AND number > $2 AND number <= $3 AND traceparent <> $4 LIMIT $5`,
+      [loadBalancerId, which.above, which.upTo, which.except, which.limit],
+    );
+  }
+
   /**
    * Ends a change that `LoadBalancers.begin` or `insert` began: writes the load balancer's status and newest revision, the
    * revision itself and its event, in one statement. The changed object has its new values by then.
