@@ -105,7 +105,7 @@ export const readConfig = settings({
     flowMs: duration('FLOW_RETENTION', { default: '7d', doc: 'Age at which a finished flow goes.' }),
     eventMs: duration('EVENT_RETENTION', {
       default: '7d',
-      doc: 'Age at which an event goes: how long a watcher may be away.',
+      doc: 'Age at which an event goes: how long a watcher may be away. Revisions go too, but the newest 1000 of a load balancer.',
     }),
     idempotencyMs: duration('IDEMPOTENCY_RETENTION', {
       default: '1d',

@@ -203,6 +203,23 @@ describe('the purge', () => {
     expect(await db.reader.query('SELECT count(*)::int AS count FROM event')).toEqual([{ count: 3 }]);
   });
 
+  it('removes old revisions of a load balancer that lives on, but never its newest thousand', async () => {
+    const lb = await insertLoadBalancer(db.reader);
+    await db.reader.query('UPDATE load_balancer SET desired_revision = 1010 WHERE id = $1', [lb]);
+    await db.reader.query(
+      `INSERT INTO revision (load_balancer_id, number, author, request_id, object_kind, object_id, action, changes, created_at)
+       SELECT $1, n, 'u1', 'r1', 'load_balancer', $1, 'UPDATE', '{}',
+         now() - CASE WHEN n = 3 THEN interval '1 hour' ELSE interval '2 days' END FROM generate_series(2, 1010) AS n`,
+      [lb],
+    );
+    // Number 3 is young, 11 and above are the newest thousand.
+    expect(await purge('revision')).toBe(8);
+    const left = await db.reader.query('SELECT min(number), count(*)::int FROM revision WHERE load_balancer_id = $1', [
+      lb,
+    ]);
+    expect(left).toEqual([{ min: 3, count: 1001 }]);
+  });
+
   it('takes a deleted load balancer with everything below it, and its turn when its flows are gone', async () => {
     const lb = await insertLoadBalancer(db.reader, { status: 'DELETED' });
     const flow = await db.transaction((tx) =>

@@ -24,6 +24,8 @@ interface Purge {
 const ago = `clock_timestamp() - $1 * interval '1 ms'`;
 /** Leftovers of what is gone already: only as long as a transaction or a reader may still have them in hand. */
 const SOON_MS = 600_000;
+/** Newest revisions of a load balancer that stay, however old: what an operator compares with, or goes back to. */
+const REVISIONS_KEPT = 1_000;
 
 /**
  * Everything that grows, and when its rows go. A load balancer takes its children, revisions, addresses and statuses along.
@@ -41,6 +43,13 @@ const PURGES: readonly Purge[] = [
     note: `UPDATE event_horizon AS h SET xact = newest.xact, id = newest.id
              FROM (SELECT xact, id FROM gone ORDER BY xact DESC, id DESC LIMIT 1) AS newest
             WHERE (h.xact, h.id) < (newest.xact, newest.id)`,
+  },
+  {
+    // A load balancer may live and change for years. What no amphora serves yet is among its newest.
+    table: 'revision',
+    where: `created_at < ${ago} AND number <= (SELECT desired_revision - ${REVISIONS_KEPT} FROM load_balancer
+                                               WHERE load_balancer.id = target.load_balancer_id)`,
+    ageMs: (keep) => keep.eventMs,
   },
   { table: 'idempotency_record', where: `created_at < ${ago}`, ageMs: (keep) => keep.idempotencyMs },
   {

@@ -156,7 +156,7 @@ CREATE INDEX health_monitor_load_balancer ON health_monitor (load_balancer_id, i
 CREATE INDEX health_monitor_project ON health_monitor (project_id, id);
 CREATE INDEX health_monitor_name ON health_monitor (name);
 
--- Every change that a caller made, for ever in order within its load balancer; never updated.
+-- Every change that a caller made, in order within its load balancer; never updated.
 CREATE TABLE revision (
   load_balancer_id uuid NOT NULL REFERENCES load_balancer (id) ON DELETE CASCADE,
   number integer NOT NULL,
@@ -173,6 +173,7 @@ CREATE TABLE revision (
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (load_balancer_id, number)
 );
+CREATE INDEX revision_age ON revision (created_at);
 
 -- Addresses given to VIPs. No row: free and never used.
 CREATE TABLE vip_address (
