@@ -74,6 +74,8 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
     methods: {
       getFacts: { context: 1, timeoutMs, isProbe: true },
       plugVip: { context: 2, timeoutMs },
+      checkHaproxy: { context: 3, timeoutMs },
+      reloadHaproxy: { context: 2, timeoutMs },
       pushHaproxy: { context: 3, timeoutMs },
       getHaproxyEtag: { context: 2, timeoutMs },
       deleteLoadBalancer: { context: 2, timeoutMs },

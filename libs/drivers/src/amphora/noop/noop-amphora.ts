@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type AmphoraFacts, OCTAVIA_PLATFORM } from '@octavia/domain';
 import type { CallContext } from '../../call-context.ts';
-import { AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
+import { AmphoraError, AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
 import type { VipPort } from '../../network/network-driver.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
@@ -10,7 +10,7 @@ import type { AmphoraDriver, AmphoraEndpoint } from '../amphora-driver.ts';
 export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
   /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
-  readonly check?: (configuration: string) => string | null;
+  readonly check?: (configuration: string, amphoraId: string) => string | null;
 }
 
 /** Facts of every noop amphora: a Debian 12 amphora with two CPUs. */
@@ -25,8 +25,11 @@ export const NOOP_FACTS: AmphoraFacts = {
 };
 
 interface Kept {
+  /** Of what passed the check last. */
   readonly etag: string;
   readonly isRunning: boolean;
+  /** Of what HAProxy came to serve last; null: nothing yet. */
+  readonly served: string | null;
 }
 
 /** Agents in memory, or in a shared folder: they keep what they are sent and serve nothing. */
@@ -35,7 +38,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly control: NoopControl;
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
-  readonly #check: (configuration: string) => string | null;
+  readonly #check: (configuration: string, amphoraId: string) => string | null;
   readonly #silent = new Set<string>();
 
   constructor(options: NoopAmphoraOptions = {}) {
@@ -60,18 +63,37 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     );
   }
 
+  checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('checkHaproxy', amphora, [lbId, etag], context, async () => {
+      this.#assertGood(amphora, configuration);
+      const kept = await this.#kept(amphora, lbId);
+      await this.#keep(amphora, lbId, { etag, isRunning: kept?.isRunning ?? false, served: kept?.served ?? null });
+    });
+  }
+
+  reloadHaproxy(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
+    return this.#call('reloadHaproxy', amphora, [lbId], context, async () => {
+      const kept = await this.#kept(amphora, lbId);
+      if (!kept) {
+        const message = `Amphora ${amphora.amphoraId} has no configuration of load balancer ${lbId}. Push one first.`;
+        throw new AmphoraError(message, { amphoraId: amphora.amphoraId, loadBalancerId: lbId });
+      }
+      await this.#keep(amphora, lbId, { ...kept, isRunning: true, served: kept.etag });
+    });
+  }
+
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
     const etag = md5(configuration);
     return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
-      const refusal = this.#check(configuration);
-      if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId: amphora.amphoraId });
-      await this.#keep(amphora, lbId, { etag, isRunning: true });
+      this.#assertGood(amphora, configuration);
+      await this.#keep(amphora, lbId, { etag, isRunning: true, served: etag });
     });
   }
 
   getHaproxyEtag(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<string | null> {
     return this.#call('getHaproxyEtag', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       return kept?.etag ?? null;
     });
   }
@@ -96,7 +118,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
 
   stop(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
     return this.#call('stop', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       if (kept) await this.#keep(amphora, lbId, { ...kept, isRunning: false });
     });
   }
@@ -115,6 +137,21 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   silence(amphoraId: string, isSilent = true): void {
     if (isSilent) this.#silent.add(amphoraId);
     else this.#silent.delete(amphoraId);
+  }
+
+  /** For tests: MD5 (hex) of what HAProxy serves; null: nothing. */
+  async served(amphoraId: string, lbId: string): Promise<string | null> {
+    const kept = await this.#world.store.get<Kept>('haproxy', `${amphoraId} ${lbId}`);
+    return kept?.isRunning ? kept.served : null;
+  }
+
+  #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string): void {
+    const refusal = this.#check(configuration, amphoraId);
+    if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId });
+  }
+
+  #kept(amphora: AmphoraEndpoint, lbId: string): Promise<Kept | null> {
+    return this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
   }
 
   #keep(amphora: AmphoraEndpoint, lbId: string, kept: Kept): Promise<void> {
