@@ -33,6 +33,8 @@ export interface AmphoraPlatform {
   readonly exclusiveBind: boolean;
   /** False: limits on file descriptors below what `maxconn` wants do not stop HAProxy. */
   readonly strictLimits: boolean;
+  /** True: the agent runs keepalived in our fast form (VRRP version 3, takeover within half a second). Octavia's does not. */
+  readonly fastVrrp: boolean;
 }
 
 export const OCTAVIA_PLATFORM: AmphoraPlatform = {
@@ -42,6 +44,7 @@ export const OCTAVIA_PLATFORM: AmphoraPlatform = {
   logSocket: '/run/rsyslog/octavia/log',
   exclusiveBind: false,
   strictLimits: true,
+  fastVrrp: false,
 };
 
 /** What makes one spare as good as another: a request takes a spare only of its own class. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type AmphoraFacts, OCTAVIA_PLATFORM } from '@octavia/domain';
 import type { CallContext } from '../../call-context.ts';
-import { AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
+import { AmphoraError, AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
 import type { VipPort } from '../../network/network-driver.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
@@ -29,6 +29,14 @@ interface Kept {
   readonly isRunning: boolean;
 }
 
+interface Vrrp {
+  readonly etag: string;
+  readonly isRunning: boolean;
+}
+
+/** Every noop amphora has its VIP here, as Octavia's have. */
+const NOOP_INTERFACE = 'eth1';
+
 /** Agents in memory, or in a shared folder: they keep what they are sent and serve nothing. */
 export class NoopAmphoraDriver implements AmphoraDriver {
   readonly name = 'noop';
@@ -55,9 +63,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   }
 
   plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void> {
-    return this.#call('plugVip', amphora, [port], context, () =>
-      this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true),
-    );
+    return this.#call('plugVip', amphora, [port], context, async () => {
+      await this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true);
+      await this.#world.store.put('interfaces', `${amphora.amphoraId} ${port.vrrpIp}`, NOOP_INTERFACE);
+    });
   }
 
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
@@ -80,6 +89,47 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     return this.#call('deleteLoadBalancer', amphora, [lbId], context, () =>
       this.#world.store.delete('haproxy', `${amphora.amphoraId} ${lbId}`),
     );
+  }
+
+  getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string> {
+    return this.#call('getInterface', amphora, [address], context, async () => {
+      const found = await this.#world.store.get<string>('interfaces', `${amphora.amphoraId} ${address}`);
+      if (found) return found;
+      const { amphoraId } = amphora;
+      throw new AmphoraError(`Amphora ${amphoraId} has no interface with the address ${address}. Plug it first.`, {
+        amphoraId,
+        address,
+      });
+    });
+  }
+
+  uploadVrrp(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('uploadVrrp', amphora, [lbId, etag], context, async () => {
+      const isRunning = (await this.#vrrp(amphora))?.isRunning ?? false;
+      await this.#keepVrrp(amphora, { etag, isRunning });
+    });
+  }
+
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('startVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (!kept) throw vrrpFailed(amphora, 'nothing was uploaded');
+      await this.#keepVrrp(amphora, { ...kept, isRunning: true });
+    });
+  }
+
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('reloadVrrp', amphora, [], context, async () => {
+      if (!(await this.#vrrp(amphora))?.isRunning) throw vrrpFailed(amphora, 'none runs');
+    });
+  }
+
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('stopVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: false });
+    });
   }
 
   uploadCertificate(
@@ -117,6 +167,19 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     else this.#silent.delete(amphoraId);
   }
 
+  /** For tests: MD5 (hex) of keepalived's configuration, and whether it runs; null: nothing was uploaded. */
+  vrrpOf(amphoraId: string): Promise<Vrrp | null> {
+    return this.#world.store.get<Vrrp>('vrrp', amphoraId);
+  }
+
+  #vrrp({ amphoraId }: AmphoraEndpoint): Promise<Vrrp | null> {
+    return this.vrrpOf(amphoraId);
+  }
+
+  #keepVrrp({ amphoraId }: AmphoraEndpoint, kept: Vrrp): Promise<void> {
+    return this.#world.store.put('vrrp', amphoraId, kept);
+  }
+
   #keep(amphora: AmphoraEndpoint, lbId: string, kept: Kept): Promise<void> {
     return this.#world.store.put('haproxy', `${amphora.amphoraId} ${lbId}`, kept);
   }
@@ -137,6 +200,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
       return await work();
     });
   }
+}
+
+function vrrpFailed({ amphoraId }: AmphoraEndpoint, why: string): AmphoraUnavailable {
+  return new AmphoraUnavailable(`keepalived of amphora ${amphoraId} does not run: ${why}.`, { amphoraId, why });
 }
 
 function md5(text: string): string {
