@@ -11,6 +11,11 @@ export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
   /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
   readonly check?: (configuration: string) => string | null;
+  /**
+   * Of an amphora that this driver does not remember: true, it is believed that another worker plugged and configured it, as the noop
+   * compute driver believes in its instance; false, nothing was done to it.
+   */
+  readonly adopt?: boolean;
 }
 
 /** Facts of every noop amphora: a Debian 12 amphora with two CPUs. */
@@ -44,12 +49,14 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
   readonly #check: (configuration: string) => string | null;
+  readonly #adopts: boolean;
   readonly #silent = new Set<string>();
 
   constructor(options: NoopAmphoraOptions = {}) {
     this.#world = openNoopWorld('amphora', options);
     this.#facts = options.facts ?? NOOP_FACTS;
     this.#check = options.check ?? (() => null);
+    this.#adopts = options.adopt ?? false;
     this.control = new NoopControl({
       driver: 'noop amphora',
       fences: this.#world.fences,
@@ -95,6 +102,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     return this.#call('getInterface', amphora, [address], context, async () => {
       const found = await this.#world.store.get<string>('interfaces', `${amphora.amphoraId} ${address}`);
       if (found) return found;
+      if (this.#adopts) return NOOP_INTERFACE;
       const { amphoraId } = amphora;
       throw new AmphoraError(`Amphora ${amphoraId} has no interface with the address ${address}. Plug it first.`, {
         amphoraId,
@@ -114,14 +122,15 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
     return this.#call('startVrrp', amphora, [], context, async () => {
       const kept = await this.#vrrp(amphora);
-      if (!kept) throw vrrpFailed(amphora, 'nothing was uploaded');
-      await this.#keepVrrp(amphora, { ...kept, isRunning: true });
+      if (!kept && !this.#adopts) throw vrrpFailed(amphora, 'nothing was uploaded');
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: true });
     });
   }
 
   reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
     return this.#call('reloadVrrp', amphora, [], context, async () => {
-      if (!(await this.#vrrp(amphora))?.isRunning) throw vrrpFailed(amphora, 'none runs');
+      const kept = await this.#vrrp(amphora);
+      if (kept ? !kept.isRunning : !this.#adopts) throw vrrpFailed(amphora, 'none runs');
     });
   }
 
