@@ -19,6 +19,7 @@ export const FLOW_VERSIONS = {
   'amphora.create': 1,
   'amphora.delete': 1,
   'amphora.failover': 1,
+  'amphora.mend': 1,
   'amphora.rotate_certificate': 1,
   'orphans.sweep': 1,
 } as const;
@@ -29,6 +30,12 @@ export type FlowName = keyof typeof FLOW_VERSIONS;
  * boot virtual machines need more: `FLOW_DEADLINE` of the worker and gateway sets it.
  */
 export const DEFAULT_DEADLINE_MS = 60_000;
+
+/**
+ * Milliseconds for which an amphora of a pair is tried again before it is replaced: longer than an agent takes to restart, and a
+ * hundredth of what Octavia lets a pair wait for one that does not answer.
+ */
+export const MEND_MS = 10_000;
 
 interface Options {
   readonly deadlineMs?: number;
@@ -72,6 +79,19 @@ export function failoverAmphora(
   options: Options = {},
 ): NewFlow {
   return ofAmphora('amphora.failover', amphoraId, loadBalancerId, requester, PRIORITY.failover, true, options);
+}
+
+/**
+ * Brings one amphora of a pair up to what the other one serves already. When that cannot be done in time, the amphora is replaced. It
+ * takes turns with the flows of its load balancer.
+ */
+export function mendAmphora(
+  amphoraId: string,
+  loadBalancerId: string,
+  requester: Requester,
+  { deadlineMs = MEND_MS }: Options = {},
+): NewFlow {
+  return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, { deadlineMs });
 }
 
 /** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */

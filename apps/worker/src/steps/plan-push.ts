@@ -1,5 +1,5 @@
 import { Revisions, type Tx } from '@octavia/db';
-import { type Amphora, isBeingDeleted } from '@octavia/domain';
+import { type Amphora, isBeingDeleted, type LoadBalancerTree } from '@octavia/domain';
 import { failoverLoadBalancer } from '@octavia/flows';
 import { type Problem, renderHaproxy } from '@octavia/render';
 import { Superseded } from '../engine/flow.ts';
@@ -10,31 +10,46 @@ const MAX_LINKS = 128;
 
 const revisions = new Revisions();
 
+/** Who is pushed to. Absent: every amphora that serves, or is to. */
+export interface Audience {
+  /** Ids of the amphorae that get a configuration. */
+  readonly ids: readonly string[];
+  /** Ids of the amphorae that share what they know of clients: those of a pair, once all are in service. */
+  readonly peerIds: readonly string[];
+}
+
 /** A configuration for each amphora, all of one revision. */
 export interface Plan {
   readonly target: number;
+  readonly tree: LoadBalancerTree;
   readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
   readonly problems: readonly Problem[];
 }
 
-/** Reads the newest desired revision and writes the configurations for it. @param atMost the revision of an earlier try of this push */
+/**
+ * Reads the newest desired revision and writes the configurations for it.
+ * @param atMost the revision of an earlier try of this push
+ * @param isSettling whether a flow settles what this push brings, so that what failed before is tried again
+ */
 export function planPush(
   loadBalancerId: string,
-  newAmphoraId: string | undefined,
+  audience: Audience | undefined,
   context: Context,
-  atMost?: number,
+  { atMost, isSettling = atMost === undefined }: { readonly atMost?: number; readonly isSettling?: boolean } = {},
 ): Promise<Plan> {
   const { transaction, loadBalancers, amphorae, trees, settlement } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
     const allocated = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
-    const targets = allocated.filter(({ id }) => newAmphoraId === undefined || id === newAmphoraId);
+    const targets = allocated.filter(({ id }) => audience === undefined || audience.ids.includes(id));
     if (targets.length === 0) return null;
-    if (atMost === undefined) await settlement.retry(tx, loadBalancerId);
+    if (isSettling) await settlement.retry(tx, loadBalancerId);
     const tree = await trees.read(tx, loadBalancerId);
     if (!tree) throw new Superseded(`Load balancer ${loadBalancerId} is gone.`);
-    const peers = targets.flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
+    const peers = allocated
+      .filter(({ id }) => audience === undefined || audience.peerIds.includes(id))
+      .flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
     const rendered = targets.map((amphora) => {
       if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
       return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
@@ -46,7 +61,7 @@ export function planPush(
       Math.min(...targets.map((one) => one.appliedRevision)),
       lb.desiredRevision,
     );
-    return { target: atMost ?? lb.desiredRevision, texts: rendered, problems: rendered[0]?.problems ?? [] };
+    return { target: atMost ?? lb.desiredRevision, tree, texts: rendered, problems: rendered[0]?.problems ?? [] };
   }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
 }
 

@@ -247,6 +247,8 @@ CREATE TABLE amphora (
   vrrp_ip inet,
   ha_ip inet,
   vrrp_port_id uuid,
+  -- Name of the interface that has vrrp_ip, in the amphora.
+  vrrp_interface text,
   facts_format smallint NOT NULL DEFAULT 1,
   facts jsonb,
   cert_expires_at timestamptz,
@@ -258,7 +260,7 @@ CREATE TABLE amphora (
   deleted_at timestamptz
 );
 CREATE INDEX amphora_load_balancer ON amphora (load_balancer_id) WHERE deleted_at IS NULL;
-CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, topology, id) WHERE status = 'READY';
+CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, id) WHERE status = 'READY';
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
