@@ -12,6 +12,7 @@ import {
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { removeNamespace, unplugPairs } from '../../namespaces/amphora-network.ts';
 import { amphoraNames } from '../../namespaces/plan.ts';
+import { ownAddresses } from '../../network/local/namespaces-plugging.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
 import { checkBuildRequest, isUuid } from '../build-request.ts';
 import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
@@ -95,6 +96,7 @@ export class LocalComputeDriver implements ComputeDriver {
         await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
         await rm(paths.sockets, { recursive: true, force: true });
         await this.#leases.release(amphoraId);
+        await ownAddresses(this.#layout.dataFolder).release(amphoraId);
       } catch (error) {
         const why = (error as Error).message;
         throw new DeleteFailed(`Parts of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
