@@ -15,6 +15,8 @@ import { AgentServer } from './http/server.ts';
 import { type Ini, IniError, parseIni } from './ini.ts';
 import { openLog } from './log.ts';
 import { haproxyUser, writeUserGroupFile } from './platform.ts';
+import { LoopbackNetwork } from './plugged/network.ts';
+import { OwnNetwork, prepareOwnNetwork } from './plugged/own-network.ts';
 import { PluggedAddresses } from './plugged/plugged-addresses.ts';
 import { ProcessBook, readProcess } from './processes.ts';
 import { agentRoutes } from './routes/agent.ts';
@@ -47,6 +49,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     log.warn({ reason: messageOf(error) }, 'no traces: OpenTelemetry could not be loaded');
     return noTracing;
   });
+  if (config.ownNetwork) prepareOwnNetwork();
   const book = new ProcessBook(dataFolder, amphoraId);
   const user = haproxyUser(config.haproxyUser);
 
@@ -64,15 +67,21 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     log,
     loadBalancers: () => loadBalancers.all(),
   });
+  let { topology } = config;
   const applyConfig = (changed: AgentConfig) => {
+    topology = changed.topology;
     heartbeats.configure(changed);
     log.level = changed.debug ? 'debug' : 'info';
   };
+  const plugged = new PluggedAddresses(join(dataFolder, 'plugged.json'));
+  const network = config.ownNetwork
+    ? new OwnNetwork({ plugged, ownsVips: () => topology === 'SINGLE', log })
+    : new LoopbackNetwork(plugged);
   const router = new Router([
     ...infoRoutes({ config, user, loadBalancers }),
     ...loadBalancerRoutes(amphoraId, loadBalancers),
     ...certificateRoutes(config.certificatesPath),
-    ...plugRoutes(new PluggedAddresses(join(dataFolder, 'plugged.json'))),
+    ...plugRoutes(network),
     ...agentRoutes({
       config,
       configFile,
