@@ -4,7 +4,6 @@ import {
   type Database,
   Duties,
   ExpiringCertificates,
-  FailoverCandidates,
   Flows,
   Leftovers,
   Purges,
@@ -71,7 +70,6 @@ export class Housekeeping {
       bufferMs: config.certificates.bufferMs,
       flowDeadlineMs: config.flowDeadlineMs,
       certificates: new ExpiringCertificates(),
-      candidates: new FailoverCandidates(),
       flows: this.#flows,
     });
     this.#round = new DutyRound({ db, duties: this.#duties, log });

@@ -88,7 +88,7 @@ export function callOf({ signal, fence }: EngineContext): Pick<EngineContext, 's
 export async function tellMilestone(
   tx: Tx,
   { flow, events }: Context,
-  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed',
+  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed' | 'amphora_enrolled',
   subject: { readonly loadBalancerId: string; readonly amphoraId: string },
   payload: Record<string, string | number | boolean>,
 ): Promise<void> {

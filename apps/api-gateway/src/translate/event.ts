@@ -46,6 +46,8 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     `${event.author || 'Somebody'} asked for the replacement of amphora ${event.objectId}.`,
   amphora_fenced: (event, payload) =>
     `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+  amphora_enrolled: (event, payload) =>
+    `The agent of amphora ${event.objectId} has a new certificate (${text(payload.ms)} ms): the old one had run out.`,
   vip_plugged: (event, payload) =>
     `Amphora ${event.objectId} holds the VIP ${text(payload.address)} (${text(payload.ms)} ms).`,
   configuration_pushed: (event, payload) =>

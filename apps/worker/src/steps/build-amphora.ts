@@ -8,8 +8,8 @@ import { together } from './together.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
-const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
-const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
+export const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
+export const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
 
 export interface BuildAmphoraState {
   readonly newAmphorae: readonly NewAmphora[];

@@ -11,7 +11,7 @@ export interface AmphoraEndpoint {
 
 /**
  * Talks to the agent of an amphora, one call at a time per amphora. Every method may be repeated without further effect. Any may
- * throw AmphoraUnavailable (retry later), AmphoraError (do not) or StaleFence (another holder of the flow was there).
+ * throw AmphoraUnavailable (retry later), AgentCertificateExpired (enrol it first), AmphoraError (do not) or StaleFence (another holder of the flow was there).
  */
 export interface AmphoraDriver {
   readonly name: string;
@@ -71,6 +71,11 @@ export interface AmphoraDriver {
   ): Promise<void>;
   /** Stops serving the load balancer and keeps its files. */
   stop(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /**
+   * Whether the agent shows this very certificate to new connections. It is looked at, not believed, and nothing is sent: so it may
+   * be asked of an agent whose certificate has run out. @param pem certificate first
+   */
+  showsCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<boolean>;
   /** Replaces the agent's own certificate and key. @param pem certificate, then key */
   rotateAgentCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<void>;
   /** Replaces the agent's configuration file and makes it read what may change at run time. */

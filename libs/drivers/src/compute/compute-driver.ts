@@ -57,6 +57,12 @@ export interface ComputeDriver {
    * never built again. @throws AmphoraBuildError
    */
   build(request: BuildRequest, context?: CallContext): Promise<string>;
+  /**
+   * Gives a living instance new config-drive files: absolute paths and limits as for `build`; files that are not named stay. Each appears
+   * whole, none while another may not; the instance takes them up by itself. Nothing is done to one that was fenced or deleted.
+   * @throws InstanceNotFoundError, AmphoraComputeError, NotImplemented where files cannot be changed later
+   */
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void>;
   /** Deletes the instance and its files. Succeeds if there is none. @throws DeleteFailed */
   delete(computeId: string, context?: CallContext): Promise<void>;
   /** Whether the instance runs. @throws InstanceNotFoundError */

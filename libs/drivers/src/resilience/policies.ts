@@ -33,6 +33,7 @@ export function computePolicy(name: string, options: ResilienceOptions = {}): Re
     driver: 'compute',
     methods: {
       build: change,
+      replaceFiles: { context: 2, timeoutMs },
       delete: change,
       fence: change,
       resume: change,
@@ -81,6 +82,7 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
       deleteLoadBalancer: { context: 2, timeoutMs },
       uploadCertificate: { context: 4, timeoutMs },
       stop: { context: 2, timeoutMs },
+      showsCertificate: { context: 2, timeoutMs, isProbe: true },
       rotateAgentCertificate: { context: 2, timeoutMs },
       updateAgentConfig: { context: 2, timeoutMs },
       getInterface: { context: 2, timeoutMs },

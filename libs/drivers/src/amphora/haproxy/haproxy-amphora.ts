@@ -138,6 +138,10 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
     await this.#agent.call(amphora, { method: 'PUT', template, ids: { lb }, accepts: [404] }, context);
   }
 
+  showsCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<boolean> {
+    return this.#agent.shows(amphora, pem, context);
+  }
+
   async rotateAgentCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<void> {
     await this.#agent.call(amphora, { method: 'PUT', template: '/1.0/certificate', body: pem }, context);
   }

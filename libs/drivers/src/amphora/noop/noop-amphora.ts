@@ -182,6 +182,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     });
   }
 
+  showsCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<boolean> {
+    return this.#call('showsCertificate', amphora, [], context, async () => true);
+  }
+
   rotateAgentCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<void> {
     return this.#call('rotateAgentCertificate', amphora, [], context, async () => {});
   }

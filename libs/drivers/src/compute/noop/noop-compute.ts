@@ -9,8 +9,8 @@ import {
 } from '../../errors.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 
 export interface NoopComputeOptions extends NoopOptions {
   /**
@@ -65,6 +65,16 @@ export class NoopComputeDriver implements ComputeDriver {
         });
       }
       return PREFIX + amphoraId;
+    });
+  }
+
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.control.run('replaceFiles', [computeId, Object.keys(files)], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      checkFiles(amphoraId, files);
+      await this.#find(amphoraId);
+      if (!(await this.#isGone(amphoraId))) return;
+      throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
     });
   }
 
