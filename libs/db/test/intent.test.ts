@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import {
   AlreadyExists,
+  deltaOf,
   EtagMismatch,
   etagOf,
   type Intent,
@@ -12,7 +13,6 @@ import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Database,
-  deltaOf,
   Flows,
   HealthMonitors,
   Idempotency,

@@ -3,6 +3,7 @@ import type { Fault } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
+import { leaveOutRefused } from './last-good.ts';
 import { type Plan, planPush } from './plan-push.ts';
 import { pushOne } from './push-one.ts';
 
@@ -12,8 +13,8 @@ export interface PushState {
   readonly newAmphoraId?: string;
   /** Revision of the load balancer that was pushed. */
   readonly target: number;
-  /** Whether the data plane serves it; else it refused, and serves what it did before. */
-  readonly isServed: boolean;
+  /** Ids of objects that are not in it after all: refused changes were found, and not all of them. */
+  readonly undecided?: readonly string[];
 }
 
 interface Pushed {
@@ -24,33 +25,42 @@ interface Pushed {
 }
 
 /**
- * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others. What the
- * agent's check refuses is put in ERROR with its words, and the amphorae go on with their last good configuration.
+ * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others. Where
+ * they refuse it, the changes that they refuse are found and left out, and everything else is served.
  */
 export const pushConfiguration: WorkerStep<PushState> = {
   name: 'push_configuration',
   async do({ loadBalancerId, newAmphoraId }, context) {
     const plan = await planPush(loadBalancerId, newAmphoraId, context);
-    const { refusal, record } = await push(plan, loadBalancerId, context);
-    if (!refusal) return served(plan, record);
-    context.log.warn({ revision: plan.target, reason: refusal.reason }, 'configuration refused');
-    await context.transaction(async (tx) => {
-      await record(tx);
-      await context.settlement.refused(tx, loadBalancerId, plan.target, refusal);
-    });
-    if (newAmphoraId === undefined) return { target: plan.target, isServed: false };
-    // A new amphora serves nothing yet: give it what is left when refused creations are out.
-    const rest = await planPush(loadBalancerId, newAmphoraId, context, plan.target);
-    const second = await push(rest, loadBalancerId, context);
-    if (second.refusal) throw new ConfigurationRefused(second.refusal.message, { loadBalancerId });
-    return served(plan, second.record);
+    const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => push(next, loadBalancerId, context), context);
+    return served(taken, record, context);
   },
 };
 
-function served({ target }: Plan, record: Pushed['record']): Closing<Partial<PushState>> {
+/** Pushes, and when that is refused, once more without the changes that are. @throws LastGoodRefused, ConfigurationRefused */
+async function pushWhatIsTaken(
+  plan: Plan,
+  push: (plan: Plan) => Promise<Pushed>,
+  context: Context,
+): Promise<{ readonly plan: Plan; readonly record: Pushed['record'] }> {
+  let next = plan;
+  let pushed = await push(next);
+  // What passes the check of an agent that binds nothing may still be refused at the reload.
+  for (const by of ['check', 'reload'] as const) {
+    if (!pushed.refusal) break;
+    next = await leaveOutRefused(next, pushed.refusal, by, context);
+    pushed = await push(next);
+  }
+  if (pushed.refusal) throw new ConfigurationRefused(pushed.refusal.message, { loadBalancerId: plan.loadBalancerId });
+  return { plan: next, record: pushed.record };
+}
+
+function served(plan: Plan, record: Pushed['record'], context: Context): Closing<Partial<PushState>> {
   return new Closing(async (tx) => {
     await record(tx);
-    return { target, isServed: true };
+    const { loadBalancerId, undecided } = plan;
+    const target = await context.settlement.refused(tx, loadBalancerId, plan.target, plan.refused);
+    return { target, ...(undecided.length > 0 ? { undecided } : {}) };
   });
 }
 
