@@ -9,4 +9,10 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
-export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';
+export {
+  DEPENDS_ON_REFUSED,
+  REFUSED_REASONS,
+  type Refusal,
+  type RefusedChange,
+  Settlement,
+} from './settlement/index.ts';

@@ -36,6 +36,12 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     const reason = payload.reason ? `: ${text(payload.message)} [${text(payload.reason)}]` : '.';
     return `${capital(nameOf(event, names))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
   },
+  change_refused: (event, payload, names) => {
+    const back = Array.isArray(payload.went_back) && payload.went_back.length > 0 ? payload.went_back.join(', ') : '';
+    const what = payload.action === 'DELETE' ? 'the deletion' : 'a change';
+    const then = payload.action === 'DELETE' ? ', which stays' : back && `, so ${back} went back to what is served`;
+    return `The data plane refused ${what} of ${nameOf(event, names)}${then}: ${text(payload.message)} [${text(payload.reason)}]`;
+  },
   operating_status_changed: (_, payload, names) => {
     const changes = Array.isArray(payload.changes) ? payload.changes.filter(isPayload) : [];
     return `The data plane reports: ${changes.map((change) => operatingChange(change, names)).join('; ')}.`;

@@ -15,6 +15,12 @@ export const ATTR = {
   STEP_NAME: 'octavia.step.name',
   /** Number of a load balancer's revision. */
   REVISION: 'octavia.revision',
+  /** Changes that a search for refused ones looked at. */
+  PUSH_CHANGES: 'octavia.push.changes',
+  /** Configurations that it asked about. */
+  PUSH_CHECKS: 'octavia.push.checks',
+  /** passed or refused. */
+  PUSH_CHECK_OUTCOME: 'octavia.push.check.outcome',
   DRIVER_KIND: 'octavia.driver.kind',
   DRIVER_NAME: 'octavia.driver.name',
   DRIVER_METHOD: 'octavia.driver.method',
@@ -59,6 +65,10 @@ export const METRIC = {
   FLOW_WAIT: 'octavia.flow.wait',
   /** Histogram, s. */
   STEP_DURATION: 'octavia.step.duration',
+  /** Counter, {check}, by outcome. Configurations that amphorae were asked about to find refused changes. */
+  PUSH_CHECKS: 'octavia.push.checks',
+  /** Counter, {change}, by reason. Changes that the data plane refused. */
+  PUSH_REFUSED: 'octavia.push.refused',
   /** Gauge, {flow}, by state. */
   FLOW_COUNT: 'octavia.flow.count',
   /** Gauge, s, by flow and state. Since the oldest open one was asked for; 0: there is none. */
