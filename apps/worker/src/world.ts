@@ -65,9 +65,17 @@ export function requesterOf({ flow }: Pick<EngineContext, 'flow'>): Requester {
   return { projectId: flow.projectId, userId: flow.author, requestId: flow.requestId };
 }
 
-/** The class of amphorae that a load balancer takes. */
-export function classFor(lb: Pick<LoadBalancer, 'topology'>, settings: WorkerSettings): AmphoraClass {
-  return { ...settings.amphora, topology: lb.topology };
+/** The class of amphorae that a load balancer takes: what its flavor and zone said when it was made, else the deployment's defaults. */
+export function classFor(
+  { topology, placement }: Pick<LoadBalancer, 'topology' | 'placement'>,
+  { amphora: defaults }: Pick<WorkerSettings, 'amphora'>,
+): AmphoraClass {
+  return {
+    computeFlavor: placement?.computeFlavor ?? defaults.computeFlavor,
+    imageTag: placement?.imageTag ?? defaults.imageTag,
+    zone: placement?.zone ?? defaults.zone,
+    topology,
+  };
 }
 
 /** How to reach an amphora's agent. @throws Error when it is not known yet */

@@ -114,7 +114,7 @@ export class TestWorld {
   }
 
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
-  async create(deadlineMs = 60_000): Promise<string> {
+  async create(deadlineMs = 60_000, fields: Partial<Pick<LoadBalancer, 'placement'>> = {}): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       const subnetId = NOOP_SUBNET.id;
@@ -128,6 +128,7 @@ export class TestWorld {
         topology: 'SINGLE',
         vip: { address, subnetId, networkId: NOOP_SUBNET.networkId, portId: null },
         desiredRevision: 1,
+        ...fields,
       });
       await new Quotas().reserve(tx, 'project', 'load_balancer', 1, -1);
       await this.#revisions.append(

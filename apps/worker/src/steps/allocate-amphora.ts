@@ -1,6 +1,6 @@
 import { type Amphora, DomainError, type LoadBalancer, UnsupportedByProvider } from '@octavia/domain';
-import { v7 as uuidv7 } from 'uuid';
-import { type Context, callOf, classFor, endpointOf, type WorkerStep } from '../world.ts';
+import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
+import { chooseAmphora } from './choose-amphora.ts';
 import { discardAmphora } from './discard-amphora.ts';
 
 /** How long a spare may take to answer before another is taken, in milliseconds. A live one answers in a few. */
@@ -53,7 +53,7 @@ export async function allocate(
 
 /** What an earlier try took, else a spare, else a new one. */
 function take(loadBalancerId: string, old: readonly string[], context: Context): Promise<Amphora> {
-  const { transaction, loadBalancers, amphorae, compute, settings, flow } = context;
+  const { transaction, loadBalancers, amphorae } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb) throw new Error(`Load balancer ${loadBalancerId} is not there.`);
@@ -61,20 +61,7 @@ function take(loadBalancerId: string, old: readonly string[], context: Context):
     const taken = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['BOOTING', 'ALLOCATED']);
     const mine = taken.find(({ id }) => !old.includes(id));
     if (mine) return mine;
-    const wanted = classFor(lb, settings);
-    const owner = { loadBalancerId, projectId: lb.projectId, role: 'STANDALONE' } as const;
-    const spare = await amphorae.claimSpare(tx, wanted, compute.name, owner);
-    if (spare) return spare;
-    const id = uuidv7();
-    await amphorae.insert(tx, {
-      ...owner,
-      id,
-      author: flow.author,
-      requestId: flow.requestId,
-      class: wanted,
-      computeDriver: compute.name,
-    });
-    return amphorae.get(tx, id);
+    return (await chooseAmphora(tx, lb, 'STANDALONE', context)).amphora;
   });
 }
 
