@@ -1,5 +1,6 @@
 import type {
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
   Flows,
@@ -29,6 +30,7 @@ export interface World {
   readonly certificates: CertificatesDriver;
   readonly flows: Flows;
   readonly amphorae: Amphorae;
+  readonly buildSlots: BuildSlots;
   readonly loadBalancers: LoadBalancers;
   readonly trees: Trees;
   readonly events: Events;
@@ -48,6 +50,8 @@ export interface WorkerSettings {
   };
   /** Which amphorae this worker builds and takes. */
   readonly amphora: Omit<AmphoraClass, 'topology'>;
+  /** Amphorae that are built at once, at most, over all workers; null: no limit. */
+  readonly buildSlots: number | null;
   /** How long an address of a deleted load balancer rests, in milliseconds. */
   readonly vipRestMs: number;
   /** Time of the flows that flows start, in milliseconds. */

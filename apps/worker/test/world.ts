@@ -79,13 +79,16 @@ export class TestWorld {
   }
 
   /** @param drivers in the place of the noop ones */
-  async work(drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {}): Promise<void> {
+  async work(
+    drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {},
+    { buildSlots = null, ...limits }: Partial<typeof LIMITS> & { readonly buildSlots?: number | null } = {},
+  ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
       definitions,
-      limits: LIMITS,
+      limits: { ...LIMITS, ...limits },
       log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
       parts: openWorld(
         { compute, network, amphora, certificates, ...drivers },
@@ -97,6 +100,7 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
+          buildSlots,
           vipRestMs: 60_000,
           flows: { deadlineMs: 60_000 },
         },

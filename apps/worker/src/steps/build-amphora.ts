@@ -2,6 +2,7 @@ import type { Amphora } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
@@ -12,10 +13,15 @@ export interface BuildAmphoraState {
   readonly newAmphoraId: string;
 }
 
-/** Asks the compute service for an instance, unless the amphora is a spare. Its undo is that of the step that took the amphora. */
+/**
+ * Asks the compute service for an instance, unless the amphora is a spare, once it has a build slot: until the amphora is up. What was
+ * built is undone by the step that took the amphora.
+ */
 export const buildAmphora: WorkerStep<BuildAmphoraState> = {
   name: 'build_amphora',
   async do({ newAmphoraId }, context) {
+    const pause = await takeBuildSlots([newAmphoraId], context);
+    if (pause) return pause;
     const { transaction, amphorae, compute, externalResources, flow } = context;
     const amphora = await transaction(async (tx) => {
       const found = await amphorae.get(tx, newAmphoraId);
@@ -47,6 +53,9 @@ export const buildAmphora: WorkerStep<BuildAmphoraState> = {
       await externalResources.confirm(tx, 'instance', instanceName(newAmphoraId));
       return {};
     });
+  },
+  async undo(_, context) {
+    await context.transaction((tx) => releaseBuildSlots(tx, context));
   },
 };
 

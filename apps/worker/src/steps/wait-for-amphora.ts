@@ -7,6 +7,7 @@ import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { allocate } from './allocate-amphora.ts';
 import { type Built, built, pauses } from './booting.ts';
 import { buildAmphora } from './build-amphora.ts';
+import { releaseBuildSlots } from './build-slot.ts';
 
 /** Amphorae that are tried, one after the other, before a load balancer's flow gives up. */
 const MAX_AMPHORAE = 3;
@@ -33,6 +34,7 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
       const keep = await comeUp(amphora, context);
       return new Closing(async (tx) => {
         await keep(tx);
+        await releaseBuildSlots(tx, context);
         return {};
       });
     }
@@ -43,11 +45,13 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
     for (let number = 1; ; number++) {
       try {
         const { id } = amphora;
-        if (amphora.status !== 'BOOTING') return { newAmphoraId: id };
+        // A spare, perhaps in the place of one that was built: that needs its slot no more.
+        if (amphora.status !== 'BOOTING') return id === newAmphoraId ? { newAmphoraId: id } : withoutSlots(id, context);
         if (id !== newAmphoraId) await build(id, context);
         const keep = await comeUp(amphora, context);
         return new Closing(async (tx) => {
           await keep(tx);
+          await releaseBuildSlots(tx, context);
           return { newAmphoraId: id };
         });
       } catch (error) {
@@ -58,6 +62,13 @@ export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
     }
   },
 };
+
+function withoutSlots(newAmphoraId: string, context: Context): Closing<{ newAmphoraId: string }> {
+  return new Closing(async (tx) => {
+    await releaseBuildSlots(tx, context);
+    return { newAmphoraId };
+  });
+}
 
 /** Builds another amphora than the one that the step before this one built. */
 async function build(amphoraId: string, context: Context): Promise<void> {
