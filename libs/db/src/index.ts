@@ -9,6 +9,7 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export * from './offer/index.ts';
 export {
   DEPENDS_ON_REFUSED,
   REFUSED_REASONS,

@@ -8,6 +8,7 @@ export * from './history.ts';
 export * from './identity.ts';
 export * from './last-good.ts';
 export * from './objects.ts';
+export * from './offers.ts';
 export * from './operating-status.ts';
 export * from './rendered.ts';
 export * from './shard.ts';
