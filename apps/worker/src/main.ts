@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { abandon, Database } from '@octavia/db';
 import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
   const drivers = driversOf(config);
   const subnets = managedSubnets(db, drivers.network);
   const parts = openWorld(drivers, config);
-  const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log });
+  const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });
   const server = new GrpcServer(config.grpc)
     .add(LookupServiceService, lookupHandlers(drivers))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));

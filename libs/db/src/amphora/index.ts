@@ -2,4 +2,5 @@ export { AMPHORA_CHANNEL, Amphorae, type AmphoraFilter, type AmphoraPatch, type 
 export { type AmphoraCensus, amphoraCensus } from './census.ts';
 export { type Envelope, type KeyRing, open as openEnvelope, parseKeyRing, seal as sealEnvelope } from './envelope.ts';
 export { type ExternalResource, ExternalResources } from './external-resources.ts';
+export { type FenceConfirmation, FenceConfirmations } from './fence-confirmations.ts';
 export { type SecretKind, Secrets } from './secrets.ts';

@@ -250,6 +250,14 @@ CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
 
+-- That a person has made sure that an amphora is isolated, where we cannot. Void when the amphora is heard after it.
+CREATE TABLE fence_confirmation (
+  amphora_id uuid PRIMARY KEY REFERENCES amphora (id) ON DELETE CASCADE,
+  author text NOT NULL,
+  request_id text NOT NULL,
+  confirmed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- What we made outside, written before it is made.
 CREATE TABLE external_resource (
   -- Such as instance, port, address.

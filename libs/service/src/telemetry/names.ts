@@ -57,6 +57,8 @@ export const METRIC = {
   FLOW_DURATION: 'octavia.flow.duration',
   /** Histogram, s. From its time to its start. */
   FLOW_WAIT: 'octavia.flow.wait',
+  /** Counter, {try}, by flow: `settle` threw. Above 0 there is a bug. */
+  SETTLE_FAILURES: 'octavia.flow.settle_failures',
   /** Histogram, s. */
   STEP_DURATION: 'octavia.step.duration',
   /** Gauge, {flow}, by state. */
