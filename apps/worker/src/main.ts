@@ -2,11 +2,11 @@ import { abandon, Database } from '@octavia/db';
 import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { readConfig } from './config.ts';
+import { deployment } from './deployment.ts';
 import { certificatesOf, driversOf, driversPart } from './drivers.ts';
 import { FlowRunner } from './engine/flow-runner.ts';
 import { definitions } from './flows/index.ts';
 import { lookupHandlers } from './handlers/lookup.ts';
-import { managedSubnets } from './managed-subnets.ts';
 import { openWorld } from './open-world.ts';
 
 /** The worker: claims flows and runs them. It has no public port. */
@@ -17,7 +17,6 @@ async function main(): Promise<void> {
   const db = new Database({ ...config.database, applicationName: 'octavia worker' });
   const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 });
   const drivers = driversOf(config);
-  const subnets = managedSubnets(db, drivers.network);
   const parts = openWorld(drivers, config);
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });
   const server = new GrpcServer(config.grpc)
@@ -25,7 +24,9 @@ async function main(): Promise<void> {
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, flows, server], { settings: readConfig });
+  await runUntilSignal([driversPart(drivers), db, leaseDb, deployment(db, drivers.network), flows, server], {
+    settings: readConfig,
+  });
 }
 
 main().catch(exitWithError);

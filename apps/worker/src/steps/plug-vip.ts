@@ -11,12 +11,13 @@ export interface PlugVipState extends VipState {
 export const plugVip: WorkerStep<PlugVipState> = {
   name: 'plug_vip',
   async do({ loadBalancerId, newAmphoraId, vip }, context) {
-    const { reader, amphorae, network } = context;
+    const { reader, amphorae, loadBalancers, network } = context;
     const startedAt = performance.now();
     const found = await amphorae.get(reader, newAmphoraId);
     const computeId = await computeIdOf(found, context);
     if (computeId === null) throw new Error(`Amphora ${newAmphoraId} has no instance.`);
-    const request = { loadBalancerId, amphoraId: newAmphoraId, computeId, vip };
+    const { topology } = await loadBalancers.get(reader, loadBalancerId, null);
+    const request = { loadBalancerId, amphoraId: newAmphoraId, computeId, vip, topology };
     const port = await network.plugVip(request, callOf(context));
     await context.amphora.plugVip(endpointOf(found), port, callOf(context));
     const ms = Math.round(performance.now() - startedAt);

@@ -1,16 +1,10 @@
-import { createHash } from 'node:crypto';
-import { type Refusal, Revisions, type Tx } from '@octavia/db';
-import { type Amphora, type Fault, isBeingDeleted } from '@octavia/domain';
+import type { Refusal, Tx } from '@octavia/db';
+import type { Fault } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
-import { failoverLoadBalancer } from '@octavia/flows';
-import { type Problem, renderHaproxy } from '@octavia/render';
-import { Closing, Superseded } from '../engine/flow.ts';
-import { type Context, callOf, endpointOf, requesterOf, tellMilestone, type WorkerStep } from '../world.ts';
-
-/** Requests that the flow's span is linked to, at most. Source: the limit of OpenTelemetry. */
-const MAX_LINKS = 128;
-
-const revisions = new Revisions();
+import { Closing } from '../engine/flow.ts';
+import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
+import { type Plan, planPush } from './plan-push.ts';
+import { pushOne } from './push-one.ts';
 
 export interface PushState {
   readonly loadBalancerId: string;
@@ -22,24 +16,12 @@ export interface PushState {
   readonly isServed: boolean;
 }
 
-/** A configuration for each amphora, all of one revision. */
-interface Plan {
-  readonly target: number;
-  readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
-  readonly problems: readonly Problem[];
-}
-
 interface Pushed {
   /** Why it was refused; null: it is served. */
   readonly refusal: Fault | null;
   /** Writes down what the amphorae serve now. */
   record(tx: Tx): Promise<void>;
 }
-
-type Outcome =
-  | { readonly kind: 'served'; readonly ms: number; readonly isChanged: boolean }
-  | { readonly kind: 'refused'; readonly fault: Fault }
-  | { readonly kind: 'unreachable'; readonly error: unknown };
 
 /**
  * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others. What the
@@ -70,64 +52,6 @@ function served({ target }: Plan, record: Pushed['record']): Closing<Partial<Pus
     await record(tx);
     return { target, isServed: true };
   });
-}
-
-/** Reads the newest desired revision and writes the configurations for it. @param atMost the revision of an earlier try of this push */
-function planPush(
-  loadBalancerId: string,
-  newAmphoraId: string | undefined,
-  context: Context,
-  atMost?: number,
-): Promise<Plan> {
-  const { transaction, loadBalancers, amphorae, trees, settlement } = context;
-  return transaction(async (tx) => {
-    const lb = await loadBalancers.lock(tx, loadBalancerId);
-    if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
-    const allocated = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
-    const targets = allocated.filter(({ id }) => newAmphoraId === undefined || id === newAmphoraId);
-    if (targets.length === 0) return null;
-    if (atMost === undefined) await settlement.retry(tx, loadBalancerId);
-    const tree = await trees.read(tx, loadBalancerId);
-    if (!tree) throw new Superseded(`Load balancer ${loadBalancerId} is gone.`);
-    const peers = targets.flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
-    const rendered = targets.map((amphora) => {
-      if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
-      return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
-    });
-    await linkFolded(
-      context,
-      tx,
-      loadBalancerId,
-      Math.min(...targets.map((one) => one.appliedRevision)),
-      lb.desiredRevision,
-    );
-    return { target: atMost ?? lb.desiredRevision, texts: rendered, problems: rendered[0]?.problems ?? [] };
-  }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
-}
-
-/** A load balancer whose creation failed has no amphora: a failover builds one, and settles everything. */
-async function buildInstead(loadBalancerId: string, context: Context): Promise<never> {
-  const { transaction, loadBalancers, flows, flow, settings } = context;
-  await transaction(async (tx) => {
-    await loadBalancers.lock(tx, loadBalancerId);
-    const open = await flows.open(tx, loadBalancerId);
-    if (open.some(({ id, name }) => id !== flow.id && name.endsWith('.failover'))) return;
-    const options = { deadlineMs: settings.flowDeadlineMs };
-    await flows.start(tx, failoverLoadBalancer(loadBalancerId, requesterOf(context), options));
-  });
-  throw new Superseded(`Load balancer ${loadBalancerId} has no amphora; a failover builds one.`);
-}
-
-/** Links the flow's span to the requests whose changes this push serves beside its own. */
-async function linkFolded(
-  context: Context,
-  tx: Parameters<Parameters<Context['transaction']>[0]>[0],
-  loadBalancerId: string,
-  above: number,
-  upTo: number,
-): Promise<void> {
-  const own = context.flow.traceContext.traceparent ?? '';
-  context.link(await revisions.traceContexts(tx, loadBalancerId, { above, upTo, except: own, limit: MAX_LINKS }));
 }
 
 /** Pushes to all. @throws what the amphorae threw, when none could be reached */
@@ -169,32 +93,4 @@ function problemsOf({ problems }: Plan): Refusal[] {
     objectId,
     fault: { reason, message },
   }));
-}
-
-async function pushOne(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<Outcome> {
-  const startedAt = performance.now();
-  const endpoint = endpointOf(amphora);
-  try {
-    const isChanged = !(await serves(amphora, text, loadBalancerId, context));
-    if (isChanged) {
-      // Unknown from here on: a push that is cut off may leave the text on the amphora and the old one in HAProxy.
-      if (amphora.appliedRevision > 0) {
-        await context.transaction((tx) => context.amphorae.update(tx, amphora.id, { appliedRevision: 0 }));
-      }
-      await context.amphora.pushHaproxy(endpoint, loadBalancerId, text, callOf(context));
-    }
-    return { kind: 'served', ms: Math.round(performance.now() - startedAt), isChanged };
-  } catch (error) {
-    if (error instanceof ConfigurationRefused) {
-      return { kind: 'refused', fault: { reason: error.reason, message: error.message } };
-    }
-    return { kind: 'unreachable', error };
-  }
-}
-
-/** Whether the amphora has that very text, from a push that ended well. */
-async function serves(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<boolean> {
-  if (amphora.appliedRevision === 0) return false;
-  const etag = await context.amphora.getHaproxyEtag(endpointOf(amphora), loadBalancerId, callOf(context));
-  return etag === createHash('md5').update(text).digest('hex');
 }

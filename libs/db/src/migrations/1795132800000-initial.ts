@@ -19,6 +19,19 @@ CREATE TABLE installation (
   id uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What the drivers of this deployment can do. The worker tells it at its start, and the gateway admits by it. No row: no worker
+-- has started yet.
+CREATE TABLE deployment (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- Topologies that load balancers can have.
+  topologies text[] NOT NULL CHECK (topologies <@ '{SINGLE,ACTIVE_STANDBY}'),
+  -- Whether amphorae reach members on loopback addresses.
+  reaches_loopback boolean NOT NULL,
+  -- Where amphorae reach servers of the machine that they run on. Null: it is none of ours, or loopback serves.
+  host_address inet,
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
 `;
 
 /** Columns of every object that a caller asks for. */
