@@ -24,9 +24,12 @@ async function main(): Promise<void> {
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, deployment(db, drivers.network), flows, server], {
-    settings: readConfig,
-  });
+  await runUntilSignal(
+    [driversPart(drivers), db, leaseDb, deployment(db, drivers.network, parts.settings.agent.digest), flows, server],
+    {
+      settings: readConfig,
+    },
+  );
 }
 
 main().catch(exitWithError);

@@ -1,7 +1,9 @@
 import {
+  AgentConfigs,
   Amphorae,
   Events,
   ExternalResources,
+  FenceConfirmations,
   Flows,
   LoadBalancers,
   Orphans,
@@ -13,10 +15,16 @@ import {
 import type { Drivers } from '@octavia/drivers';
 import { formatHostPort } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
+import { agentSettingsDigest } from './steps/agent-config.ts';
 import type { World } from './world.ts';
 
 /** Puts together what the steps of our flows reach. */
 export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: Settings): World {
+  const agent = {
+    controllerIpPortList: config.agent.controllers.map(formatHostPort),
+    heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
+    heartbeatKey: config.agent.heartbeatKey,
+  };
   return {
     compute: drivers.compute,
     network: drivers.network,
@@ -29,14 +37,12 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     events: new Events(),
     secrets: new Secrets(parseKeyRing(config.secretsKeys)),
     externalResources: new ExternalResources(),
+    fenceConfirmations: new FenceConfirmations(),
     settlement: new Settlement(),
     orphans: new Orphans(),
+    agentConfigs: new AgentConfigs(),
     settings: {
-      agent: {
-        controllerIpPortList: config.agent.controllers.map(formatHostPort),
-        heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
-        heartbeatKey: config.agent.heartbeatKey,
-      },
+      agent: { ...agent, digest: agentSettingsDigest(agent) },
       amphora: config.amphora,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,

@@ -1,5 +1,6 @@
 import type { AnyWorkerFlow } from '../world.ts';
 import { createAmphora, deleteAmphora } from './amphora.ts';
+import { configureAmphora } from './configure-amphora.ts';
 import { createLoadBalancer } from './create-load-balancer.ts';
 import { deleteLoadBalancer } from './delete-load-balancer.ts';
 import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
@@ -20,5 +21,6 @@ export const definitions: readonly AnyWorkerFlow[] = [
   deleteAmphora,
   failoverAmphora,
   rotateAmphoraCertificate,
+  configureAmphora,
   sweepOrphans,
 ];

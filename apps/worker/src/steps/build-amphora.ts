@@ -1,7 +1,7 @@
 import type { Amphora } from '@octavia/domain';
-import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { agentConfigOf } from './agent-config.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
@@ -16,7 +16,7 @@ export interface BuildAmphoraState {
 export const buildAmphora: WorkerStep<BuildAmphoraState> = {
   name: 'build_amphora',
   async do({ newAmphoraId }, context) {
-    const { transaction, amphorae, compute, externalResources, flow } = context;
+    const { transaction, amphorae, compute, externalResources, agentConfigs, settings, flow } = context;
     const amphora = await transaction(async (tx) => {
       const found = await amphorae.get(tx, newAmphoraId);
       if (found.status === 'BOOTING') {
@@ -44,6 +44,7 @@ export const buildAmphora: WorkerStep<BuildAmphoraState> = {
     );
     return new Closing(async (tx) => {
       await amphorae.update(tx, newAmphoraId, { computeId });
+      await agentConfigs.note(tx, newAmphoraId, settings.agent.digest);
       await externalResources.confirm(tx, 'instance', instanceName(newAmphoraId));
       return {};
     });
@@ -60,11 +61,7 @@ async function filesFor(amphora: Amphora, context: Context): Promise<Record<stri
   const kept = await secrets.get(reader, 'amphora_certificate', amphora.id);
   const pem = kept ?? (await issue());
   return {
-    [AGENT_CONFIG_PATH]: renderAgentConfig({
-      amphoraId: amphora.id,
-      topology: amphora.class.topology,
-      ...settings.agent,
-    }),
+    [AGENT_CONFIG_PATH]: agentConfigOf(amphora, settings),
     [AGENT_CERTIFICATE_PATH]: pem,
     [CLIENT_CA_PATH]: await certificates.clientCa(),
   };

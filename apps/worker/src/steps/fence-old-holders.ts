@@ -1,5 +1,5 @@
 import { tellMilestone, type WorkerStep } from '../world.ts';
-import { fenceAmphora } from './fence-amphora.ts';
+import { AWAITS_FENCE, fenceAmphora } from './fence-amphora.ts';
 
 export interface FenceOldHoldersState {
   readonly loadBalancerId: string;
@@ -8,10 +8,12 @@ export interface FenceOldHoldersState {
 
 /**
  * Makes certain that no earlier holder of the VIP can answer for it any more. Nothing is plugged before that: a dead amphora's
- * network may still answer. There is no way back from it, so it has no undo.
+ * network may still answer. Where no driver can confirm it, it waits for a person who does. There is no way back from it, so it has
+ * no undo.
  */
 export const fenceOldHolders: WorkerStep<FenceOldHoldersState> = {
   name: 'fence_old_holders',
+  awaits: AWAITS_FENCE,
   async do({ loadBalancerId, newAmphoraId }, context) {
     const { transaction, reader, amphorae, waitingFor } = context;
     const all = await amphorae.ofLoadBalancer(reader, loadBalancerId);
@@ -21,10 +23,15 @@ export const fenceOldHolders: WorkerStep<FenceOldHoldersState> = {
     await Promise.all(
       holders.map(async (amphora) => {
         const startedAt = performance.now();
-        await fenceAmphora(amphora, context);
+        const confirmation = await fenceAmphora(amphora, context);
         const ms = Math.round(performance.now() - startedAt);
         const subject = { loadBalancerId, amphoraId: amphora.id };
-        await transaction((tx) => tellMilestone(tx, context, 'amphora_fenced', subject, { ms }));
+        await transaction((tx) =>
+          tellMilestone(tx, context, 'amphora_fenced', subject, {
+            ms,
+            ...(confirmation ? { confirmed_by: confirmation.author } : {}),
+          }),
+        );
       }),
     );
     return;

@@ -251,6 +251,8 @@ CREATE TABLE amphora (
   facts jsonb,
   cert_expires_at timestamptz,
   applied_revision integer NOT NULL DEFAULT 0,
+  -- Digest of what its agent was told of controllers and heartbeats. Null: of a release that did not note it.
+  agent_settings text,
   fault_reason text,
   fault_message text,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -262,6 +264,13 @@ CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, topology
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
+
+-- What agents should be told, by its digest: the settings of the worker that was started last.
+CREATE TABLE agent_settings (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  digest text NOT NULL,
+  set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- That a person has made sure that an amphora is isolated, where we cannot. Void when the amphora is heard after it.
 CREATE TABLE fence_confirmation (

@@ -160,6 +160,18 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       await driver.plugVip(young);
     });
 
+    it('lets a second have it at once where a person has made sure that the first is isolated', async () => {
+      const { driver, request, amphora, amphorae } = await open();
+      if (!amphorae) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const old = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      const young = { ...old, ...(await amphora()), confirmedFences: ['b0000000-0000-4000-8000-000000000001'] };
+      await driver.plugVip(old);
+      await expect(driver.plugVip(young)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await driver.plugVip({ ...young, confirmedFences: [old.amphoraId] });
+    });
+
     it('refuses a worker that lost its flow', async () => {
       const { driver, restart, request } = await open();
       const at = (epoch: number) => ({ fence: { flowId: 'f', epoch } });

@@ -34,6 +34,8 @@ export interface PlugRequest {
   readonly vip: AllocatedVip;
   /** SINGLE: one amphora has the VIP. ACTIVE_STANDBY: two have, and decide between them which one answers for it. */
   readonly topology: Topology;
+  /** Amphorae of which a person has made sure that they are isolated: they are in nobody's way, whatever the driver sees. */
+  readonly confirmedFences?: readonly string[];
 }
 
 /** What an amphora has to know to carry a VIP; body of the agent's plug call. */

@@ -112,12 +112,13 @@ export class LocalNetworkDriver implements NetworkDriver {
   plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort> {
     return this.#named(async () => {
       await this.#enter(context);
-      const { loadBalancerId, amphoraId, vip, topology } = request;
+      const { loadBalancerId, amphoraId, vip, topology, confirmedFences = [] } = request;
       if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
       const { subnet } = this.#find(vip.subnetId);
       const file = join(this.#holders, loadBalancerId);
       const holder = await readIfThere(file);
-      if (holder !== null && holder !== amphoraId && (await this.#mayStillRun(holder))) {
+      const isOther = holder !== null && holder !== amphoraId && !confirmedFences.includes(holder);
+      if (isOther && (await this.#mayStillRun(holder))) {
         throw new FenceNotConfirmed(holder, `it has VIP ${vip.address} and was not fenced`);
       }
       await writeWhole(file, amphoraId);

@@ -153,11 +153,12 @@ export class NoopNetworkDriver implements NetworkDriver {
   async close(): Promise<void> {}
 
   /** @throws FenceNotConfirmed when others have the VIP already, as many as may */
-  async #checkHolders({ loadBalancerId, amphoraId, vip, topology }: PlugRequest): Promise<void> {
+  async #checkHolders({ loadBalancerId, amphoraId, vip, topology, confirmedFences = [] }: PlugRequest): Promise<void> {
     if (!this.#isFenced) return;
     const others: string[] = [];
     for (const holder of await this.holders(loadBalancerId)) {
-      if (holder !== amphoraId && !(await this.#isFenced(holder))) others.push(holder);
+      if (holder === amphoraId || confirmedFences.includes(holder)) continue;
+      if (!(await this.#isFenced(holder))) others.push(holder);
     }
     if (others.length < HOLDERS[topology]) return;
     throw new FenceNotConfirmed(others.join(', '), `VIP ${vip.address} is there, and it was not fenced`);
