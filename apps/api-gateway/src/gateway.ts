@@ -7,6 +7,7 @@ import {
   ListenerServiceService,
   LoadBalancerServiceService,
   MemberServiceService,
+  OrphanServiceService,
   PoolServiceService,
   SystemServiceService,
 } from '@octavia/proto';
@@ -19,6 +20,7 @@ import { healthMonitorHandlers } from './handlers/health-monitor.ts';
 import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
 import { memberHandlers } from './handlers/member.ts';
+import { orphanHandlers } from './handlers/orphan.ts';
 import { poolHandlers } from './handlers/pool.ts';
 import { systemHandlers } from './handlers/system.ts';
 import type { Installation, Lookup, Parts, Policy } from './parts.ts';
@@ -49,5 +51,6 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(AmphoraServiceService, amphoraHandlers(parts))
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
+    .add(OrphanServiceService, orphanHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

@@ -20,7 +20,7 @@ async function main(): Promise<void> {
   const parts = openWorld(drivers, config);
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });
   const server = new GrpcServer(config.grpc)
-    .add(LookupServiceService, lookupHandlers(drivers))
+    .add(LookupServiceService, lookupHandlers(drivers, parts, db.reader))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.

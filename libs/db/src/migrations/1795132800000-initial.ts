@@ -297,6 +297,13 @@ CREATE TABLE external_resource (
 );
 CREATE INDEX external_resource_amphora ON external_resource (amphora_id);
 
+-- What the newest search for orphans found, for the gauges.
+CREATE TABLE orphan_count (
+  kind text PRIMARY KEY,
+  count integer NOT NULL,
+  found_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Envelope: the payload is encrypted (AES-256-GCM) with a key of its own, which is wrapped with the key named key_id.
 CREATE TABLE secret (
   id uuid PRIMARY KEY,

@@ -1,5 +1,6 @@
 import type { Deployment, Topology } from '@octavia/domain';
 import type { CallContext } from '../call-context.ts';
+import type { LeavesThings } from '../leftover.ts';
 
 export interface Subnet {
   readonly id: string;
@@ -53,7 +54,7 @@ export interface VipPort {
 }
 
 /** Addresses for load balancers. Every method may be repeated without further effect. Any may throw NetworkUnavailable and StaleFence. */
-export interface NetworkDriver {
+export interface NetworkDriver extends LeavesThings {
   readonly name: string;
   /** What can be asked of it; the same for its whole life. */
   readonly abilities: Deployment;

@@ -24,6 +24,8 @@ export const ATTR = {
   CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
   LIVENESS: 'octavia.amphora.liveness',
+  /** Such as instance or vip. */
+  ORPHAN_KIND: 'octavia.orphan.kind',
   TABLE: 'octavia.table',
   HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
   SHARD: 'octavia.shard',
@@ -85,6 +87,8 @@ export const METRIC = {
   HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
+  /** Gauge, {orphan}, by kind: what the newest search found. */
+  ORPHAN_COUNT: 'octavia.orphan.count',
   /** Gauge, {amphora}. */
   SPARE_COUNT: 'octavia.spare.count',
   /** Gauge, {amphora}. How many there should be. */

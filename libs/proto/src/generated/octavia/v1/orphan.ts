@@ -650,7 +650,7 @@ export const OrphanServiceService = {
     responseSerialize: (value: ListOrphansResponse): Buffer => Buffer.from(ListOrphansResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListOrphansResponse => ListOrphansResponse.decode(value),
   },
-  /** Starts the flow that isolates and removes what ListOrphans finds; the one that is under way, if there is one. */
+  /** Starts the flow that isolates and removes what ListOrphans finds; where the same one waits for its turn, that one is returned. */
   cleanOrphans: {
     path: "/octavia.v1.OrphanService/CleanOrphans" as const,
     requestStream: false as const,
@@ -669,7 +669,7 @@ export interface OrphanServiceServer extends UntypedServiceImplementation {
    * or the worker does not answer.
    */
   listOrphans: handleUnaryCall<ListOrphansRequest, ListOrphansResponse>;
-  /** Starts the flow that isolates and removes what ListOrphans finds; the one that is under way, if there is one. */
+  /** Starts the flow that isolates and removes what ListOrphans finds; where the same one waits for its turn, that one is returned. */
   cleanOrphans: handleUnaryCall<CleanOrphansRequest, CleanOrphansResponse>;
 }
 
@@ -693,7 +693,7 @@ export interface OrphanServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListOrphansResponse) => void,
   ): ClientUnaryCall;
-  /** Starts the flow that isolates and removes what ListOrphans finds; the one that is under way, if there is one. */
+  /** Starts the flow that isolates and removes what ListOrphans finds; where the same one waits for its turn, that one is returned. */
   cleanOrphans(
     request: CleanOrphansRequest,
     callback: (error: ServiceError | null, response: CleanOrphansResponse) => void,
