@@ -26,6 +26,7 @@ import {
   LoadBalancerServiceService,
   Member,
   MemberServiceService,
+  OrphanServiceService,
   Pool,
   PoolServiceService,
   ProvisioningStatus,
@@ -118,6 +119,7 @@ export class World {
       FlowServiceService,
       EventServiceService,
       SystemServiceService,
+      OrphanServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
     }

@@ -12,8 +12,8 @@ import { type Handlers, unary } from '@octavia/service';
 import { requireAdmin } from '../authorize.ts';
 import type { Parts } from '../parts.ts';
 
-/** How long the worker may take to compare, in milliseconds: it asks every driver for all that it has. */
-const COMPARE_MS = 60_000;
+/** How long the worker may take to compare, in milliseconds: it asks every driver for all that it has. Callers wait 30 s. */
+const COMPARE_MS = 25_000;
 /** Longest age that can be asked for, in milliseconds. */
 const LONGEST_MS = 366 * 86_400_000;
 
