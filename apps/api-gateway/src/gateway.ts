@@ -11,6 +11,7 @@ import {
   ListenerServiceService,
   LoadBalancerServiceService,
   MemberServiceService,
+  OrphanServiceService,
   PoolServiceService,
   ProviderServiceService,
   SystemServiceService,
@@ -26,6 +27,7 @@ import { healthMonitorHandlers } from './handlers/health-monitor.ts';
 import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
 import { memberHandlers } from './handlers/member.ts';
+import { orphanHandlers } from './handlers/orphan.ts';
 import { poolHandlers } from './handlers/pool.ts';
 import { providerHandlers } from './handlers/provider.ts';
 import { systemHandlers } from './handlers/system.ts';
@@ -62,5 +64,6 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(AmphoraServiceService, amphoraHandlers(parts))
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
+    .add(OrphanServiceService, orphanHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { abandon, Database } from '@octavia/db';
 import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { buildSlotsPart } from './build-slot-metrics.ts';
@@ -20,9 +20,9 @@ async function main(): Promise<void> {
   const drivers = driversOf(config);
   const buildSlots = buildSlotsOf(config);
   const parts = openWorld(drivers, { ...config, buildSlots });
-  const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log });
+  const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });
   const server = new GrpcServer(config.grpc)
-    .add(LookupServiceService, lookupHandlers(drivers))
+    .add(LookupServiceService, lookupHandlers(drivers, parts, db.reader))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
@@ -30,14 +30,12 @@ async function main(): Promise<void> {
     driversPart(drivers),
     db,
     leaseDb,
-    deployment(db, drivers.network),
+    deployment(db, drivers.network, parts.settings.agent.digest),
     buildSlotsPart(db, buildSlots),
     flows,
     server,
   ];
-  await runUntilSignal(all, {
-    settings: readConfig,
-  });
+  await runUntilSignal(all, { settings: readConfig });
 }
 
 main().catch(exitWithError);

@@ -7,6 +7,7 @@ import type { NewFlow } from '@octavia/domain';
 import { logger } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { GiveUp } from '../src/engine/flow.ts';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { type Behaviour, Outside, type TestParts, testFlows } from './test-flows.ts';
 
@@ -64,19 +65,32 @@ function wanted(
 const start = (flow: NewFlow) => db.transaction((tx) => flows.start(tx, flow));
 
 async function runner(
-  more: { drainMs?: number; concurrency?: number; without?: number } = {},
+  more: { drainMs?: number; concurrency?: number; without?: number; giveUp?: GiveUp; slowMs?: number } = {},
 ): Promise<FlowRunner<TestParts>> {
   const made = new FlowRunner<TestParts>({
     db,
     leaseDb,
     definitions: testFlows.filter(({ version }) => version !== more.without),
     parts: { world: new Outside(db) },
-    limits: { leaseMs: LEASE_MS, concurrency: more.concurrency ?? 4, failoverSlots: 1, drainMs: more.drainMs ?? 2_000 },
+    limits: {
+      leaseMs: LEASE_MS,
+      concurrency: more.concurrency ?? 4,
+      failoverSlots: 1,
+      drainMs: more.drainMs ?? 2_000,
+      slowMs: more.slowMs ?? 300,
+    },
     log: logger('test'),
+    ...(more.giveUp ? { giveUp: more.giveUp } : {}),
   });
   await made.start();
   runners.push(made);
   return made;
+}
+
+function remembering(): { giveUp: GiveUp; abandoned: string[] } {
+  const abandoned: string[] = [];
+  const giveUp: GiveUp = async (_, flow, fault) => void abandoned.push(`${flow.id} ${fault.reason}`);
+  return { giveUp, abandoned };
 }
 
 async function workerProcess(): Promise<ChildProcess> {
@@ -288,6 +302,41 @@ describe('the engine of flows', () => {
     expect((await effects(id)).slice(-2)).toEqual(['undo two', 'settled FAILED']);
   });
 
+  it('says what it waits for, and gives up with that reason, where a step says that it waits for somebody', async () => {
+    await runner();
+    const id = await start(wanted('test.await', uuidv7(), { two: 'unavailable' }, { deadlineMs: 600 }));
+    const waits = async () => (await flows.get(db.reader, id)).waitingFor === 'somebody to bring it back';
+    await until('a wait', waits);
+    const flow = await ended(id);
+    expect(flow).toMatchObject({ state: 'FAILED', lastError: { reason: 'AWAY' } });
+    expect((await effects(id)).slice(-2)).toEqual(['undo two', 'settled FAILED']);
+  });
+
+  it('ends a flow whose settlement always throws, once, and leaves what it works on in ERROR', async () => {
+    const { giveUp, abandoned } = remembering();
+    await runner({ giveUp });
+    const key = uuidv7();
+    const id = await start(wanted('test.build', key, { settle: 'fail' }));
+    expect(await ended(id)).toMatchObject({ state: 'FAILED', epoch: 1, lastError: { reason: 'SETTLE_FAILED' } });
+    expect(abandoned).toEqual([`${id} SETTLE_FAILED`]);
+    // Nothing of the tries is left, and the turn is free.
+    expect(await effects(id)).toEqual(['do one', 'do two', 'do three']);
+    expect(await ended(await start(wanted('test.push', key)))).toMatchObject({ state: 'SUCCEEDED' });
+  });
+
+  it('goes on with other flows while as many as it has slots wait for something outside', async () => {
+    await runner({ concurrency: 3 });
+    const hanging = await Promise.all(
+      Array.from({ length: 3 }, () => start(wanted('test.build', uuidv7(), { one: 'wait' }))),
+    );
+    const at = performance.now();
+    const other = await start(wanted('test.push', uuidv7()));
+    expect(await ended(other)).toMatchObject({ state: 'SUCCEEDED' });
+    expect(performance.now() - at).toBeLessThan(10_000);
+    await open('one');
+    for (const id of hanging) await ended(id);
+  });
+
   it('cuts a step off at the deadline', async () => {
     await runner();
     const id = await start(wanted('test.build', uuidv7(), { two: 'wait' }, { deadlineMs: 300 }));
@@ -317,7 +366,7 @@ describe('the engine of flows', () => {
   });
 
   it('keeps a slot for failovers when all others are busy', async () => {
-    await runner({ concurrency: 2 });
+    await runner({ concurrency: 2, slowMs: 60_000 });
     const busy = [await start(wanted('test.build', uuidv7(), { one: 'wait' }))];
     busy.push(await start(wanted('test.build', uuidv7(), { one: 'wait' })));
     await happened(busy[0] ?? '', 'do one');

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Amphorae,
+  abandon,
   Database,
   Flows,
   Listeners,
@@ -35,7 +36,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { definitions } from '../src/flows/index.ts';
 import { openWorld } from '../src/open-world.ts';
-import type { World } from '../src/world.ts';
+import type { AnyWorkerFlow, World } from '../src/world.ts';
 
 export const requester = { projectId: 'project', userId: 'user', requestId: 'request' };
 const caller = { author: 'user', requestId: 'request' };
@@ -78,17 +79,22 @@ export class TestWorld {
     return world;
   }
 
-  /** @param drivers in the place of the noop ones */
+  /** @param drivers in the place of the noop ones @param options of the worker */
   async work(
     drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {},
-    { buildSlots = null, ...limits }: Partial<typeof LIMITS> & { readonly buildSlots?: number | null } = {},
+    options: {
+      readonly definitions?: readonly AnyWorkerFlow[];
+      readonly limits?: Partial<typeof LIMITS>;
+      readonly buildSlots?: number | null;
+    } = {},
   ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
-      definitions,
-      limits: { ...LIMITS, ...limits },
+      definitions: options.definitions ?? definitions,
+      giveUp: abandon,
+      limits: { ...LIMITS, ...options.limits },
       log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
       parts: openWorld(
         { compute, network, amphora, certificates, ...drivers },
@@ -100,7 +106,7 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
-          buildSlots,
+          buildSlots: options.buildSlots ?? null,
           vipRestMs: 60_000,
           flows: { deadlineMs: 60_000 },
         },

@@ -1,4 +1,5 @@
 /** The only SQL: schema, migrations, repositories. */
+export { abandon } from './abandon.ts';
 export * from './amphora/index.ts';
 export * from './backup/index.ts';
 export { Database, type DatabaseOptions, type Guard, type Tx } from './core/database.ts';

@@ -14,6 +14,7 @@ export * from './compute/local/local-compute.ts';
 export type { LocalComputeOptions } from './compute/local/options.ts';
 export * from './compute/noop/noop-compute.ts';
 export * from './errors.ts';
+export type * from './leftover.ts';
 export * from './network/local/local-network.ts';
 export * from './network/network-driver.ts';
 export * from './network/noop/noop-network.ts';

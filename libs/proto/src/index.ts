@@ -15,6 +15,7 @@ export * from './generated/octavia/v1/health_monitor.ts';
 export * from './generated/octavia/v1/listener.ts';
 export * from './generated/octavia/v1/load_balancer.ts';
 export * from './generated/octavia/v1/member.ts';
+export * from './generated/octavia/v1/orphan.ts';
 export * from './generated/octavia/v1/pool.ts';
 export * from './generated/octavia/v1/provider.ts';
 export * from './generated/octavia/v1/statistics.ts';

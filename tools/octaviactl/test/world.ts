@@ -30,6 +30,7 @@ import {
   LoadBalancerServiceService,
   Member,
   MemberServiceService,
+  OrphanServiceService,
   Pool,
   PoolServiceService,
   ProviderServiceService,
@@ -128,6 +129,7 @@ export class World {
       FlowServiceService,
       EventServiceService,
       SystemServiceService,
+      OrphanServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
     }

@@ -1,6 +1,7 @@
 import { enrolling } from '../steps/enrol-agent.ts';
 import type { AnyWorkerFlow } from '../world.ts';
 import { createAmphora, deleteAmphora } from './amphora.ts';
+import { configureAmphora } from './configure-amphora.ts';
 import { createLoadBalancer } from './create-load-balancer.ts';
 import { deleteLoadBalancer } from './delete-load-balancer.ts';
 import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
@@ -23,6 +24,7 @@ const all: readonly AnyWorkerFlow[] = [
   failoverAmphora,
   mendAmphora,
   rotateAmphoraCertificate,
+  configureAmphora,
   sweepOrphans,
 ];
 

@@ -209,16 +209,20 @@ export class FlowQueue {
    * Puts the flow back, to try the same step again after `delayMs`, or at once when it is asked to stop. A half-done flow keeps its
    * turn from all others; any other gives it up altogether. Wants a transaction.
    */
-  async retryLater(tx: Tx, lease: Lease, retry: { readonly delayMs: number; readonly error: Fault }): Promise<void> {
+  async retryLater(
+    tx: Tx,
+    lease: Lease,
+    retry: { readonly delayMs: number; readonly error: Fault; readonly waitingFor?: string },
+  ): Promise<void> {
     await lockTurn(tx, lease.turnKey);
     await this.#guarded(
       tx,
       lease,
       `UPDATE flow SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL, last_error = $4,
-         waiting_for = 'the next try',
+         waiting_for = $5,
          run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $3 ELSE 0 END * interval '1 ms'
        WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id`,
-      [Math.round(retry.delayMs), JSON.stringify(retry.error)],
+      [Math.round(retry.delayMs), JSON.stringify(retry.error), retry.waitingFor ?? 'the next try'],
     );
     await tx.query(
       `UPDATE flow_step SET last_error = $2 WHERE flow_id = $1

@@ -32,6 +32,8 @@ export const ATTR = {
   CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
   LIVENESS: 'octavia.amphora.liveness',
+  /** Such as instance or vip. */
+  ORPHAN_KIND: 'octavia.orphan.kind',
   TABLE: 'octavia.table',
   HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
   SHARD: 'octavia.shard',
@@ -65,6 +67,8 @@ export const METRIC = {
   FLOW_DURATION: 'octavia.flow.duration',
   /** Histogram, s. From its time to its start. */
   FLOW_WAIT: 'octavia.flow.wait',
+  /** Counter, {try}, by flow: `settle` threw. Above 0 there is a bug. */
+  SETTLE_FAILURES: 'octavia.flow.settle_failures',
   /** Histogram, s. */
   STEP_DURATION: 'octavia.step.duration',
   /** Counter, {check}, by outcome. Configurations that amphorae were asked about to find refused changes. */
@@ -99,6 +103,8 @@ export const METRIC = {
   HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
+  /** Gauge, {orphan}, by kind: what the newest search found. */
+  ORPHAN_COUNT: 'octavia.orphan.count',
   /** Gauge, {amphora}. */
   SPARE_COUNT: 'octavia.spare.count',
   /** Gauge, {amphora}. How many there should be. */

@@ -11,6 +11,7 @@ import {
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { writeAllWhole } from '../../files.ts';
+import type { Leftover } from '../../leftover.ts';
 import { removeNamespace, unplugPairs } from '../../namespaces/amphora-network.ts';
 import { amphoraNames } from '../../namespaces/plan.ts';
 import { ownAddresses } from '../../network/local/namespaces-plugging.ts';
@@ -27,6 +28,7 @@ import { openHostId } from './host-id.ts';
 import { type InstanceRecord, readRecord } from './instance-record.ts';
 import { describeInstance } from './instance-status.ts';
 import { AddressLeases } from './leases.ts';
+import { localLeftovers, removeNameless } from './leftovers.ts';
 import {
   checkOptions,
   type InstancePaths,
@@ -153,6 +155,31 @@ export class LocalComputeDriver implements ComputeDriver {
       }
       return found;
     });
+  }
+
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      return localLeftovers({
+        layout: this.#layout,
+        hostId: await this.hostId(),
+        namespaces: this.#options.namespaces,
+        ownAddresses: ownAddresses(this.#layout.dataFolder),
+      });
+    });
+  }
+
+  async removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    const { amphoraId } = leftover;
+    if (amphoraId !== null) {
+      await this.delete(`${await this.hostId()}:${amphoraId}`, context);
+      const { namespaces } = this.#options;
+      // One that lost its namespace stays on the bridge.
+      if (namespaces && leftover.kind === 'link') await unplugPairs(namespaces, amphoraId, ['management', 'vip']);
+      return;
+    }
+    await this.#fences.admit(context);
+    await this.#named(() => removeNameless(leftover, { layout: this.#layout }));
   }
 
   fence(computeId: string, context?: CallContext): Promise<void> {

@@ -7,6 +7,7 @@ import {
   InstanceOfAnotherHost,
   NotSuspendedError,
 } from '../../errors.ts';
+import type { Leftover } from '../../leftover.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
 import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
@@ -115,6 +116,26 @@ export class NoopComputeDriver implements ComputeDriver {
         if (kept) found.push(instance(amphoraId, kept));
       }
       return found;
+    });
+  }
+
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.control.run('leftovers', [], context, async () =>
+      (await this.#world.store.keys('instances')).map((amphoraId) => ({
+        kind: 'instance',
+        name: PREFIX + amphoraId,
+        amphoraId,
+        loadBalancerId: null,
+        ageMs: null,
+      })),
+    );
+  }
+
+  removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    return this.control.run('removeLeftover', [leftover], context, async () => {
+      const amphoraId = this.#amphoraOf(leftover.name);
+      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.delete('instances', amphoraId);
     });
   }
 
