@@ -40,11 +40,12 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
       amphora: config.amphora,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
+      mendMs: config.flows.mendMs,
     },
   };
 }
 
 type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
-  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs'>;
+  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;
 };

@@ -1,6 +1,6 @@
 import type { Refusal, Tx } from '@octavia/db';
 import type { Amphora, Fault } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
 import { startMending } from './mending.ts';
@@ -155,7 +155,8 @@ async function pushUntilOneServes(plan: Plan, loadBalancerId: string, context: C
       const signal = AbortSignal.any([context.signal, late.signal]);
       const outcome = await pushOne(amphora, text, loadBalancerId, { ...context, signal });
       clearTimeout(timer);
-      if (outcome.kind === 'served') first.resolve();
+      // One that refuses tells all there is to know, too.
+      if (outcome.kind !== 'unreachable') first.resolve();
       return { amphora, outcome };
     }),
   );
@@ -163,10 +164,9 @@ async function pushUntilOneServes(plan: Plan, loadBalancerId: string, context: C
 }
 
 /** The other amphora of the pair serves already. */
-class TooLate extends Error {
+class TooLate extends AmphoraUnavailable {
   constructor(amphoraId: string, graceMs: number) {
-    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`);
-    this.name = 'TooLate';
+    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
   }
 }
 
