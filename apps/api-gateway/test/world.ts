@@ -4,7 +4,11 @@ import { type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { type Caller, NotFound, type ObjectKind } from '@octavia/domain';
 import {
   AmphoraServiceClient,
+  AvailabilityZoneProfileServiceClient,
+  AvailabilityZoneServiceClient,
   EventServiceClient,
+  FlavorProfileServiceClient,
+  FlavorServiceClient,
   FlowServiceClient,
   HealthMonitorServiceClient,
   ListenerServiceClient,
@@ -14,6 +18,7 @@ import {
   MemberServiceClient,
   PoolServiceClient,
   ProcessServiceService,
+  ProviderServiceClient,
   SystemServiceClient,
 } from '@octavia/proto';
 import {
@@ -48,6 +53,11 @@ export interface World {
   readonly members: RpcClient<typeof MemberServiceClient.service>;
   readonly healthMonitors: RpcClient<typeof HealthMonitorServiceClient.service>;
   readonly amphorae: RpcClient<typeof AmphoraServiceClient.service>;
+  readonly flavors: RpcClient<typeof FlavorServiceClient.service>;
+  readonly flavorProfiles: RpcClient<typeof FlavorProfileServiceClient.service>;
+  readonly zones: RpcClient<typeof AvailabilityZoneServiceClient.service>;
+  readonly zoneProfiles: RpcClient<typeof AvailabilityZoneProfileServiceClient.service>;
+  readonly providers: RpcClient<typeof ProviderServiceClient.service>;
   readonly flows: RpcClient<typeof FlowServiceClient.service>;
   readonly events: RpcClient<typeof EventServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
@@ -150,6 +160,11 @@ function openClients(tls: TlsFiles, address: string) {
     members: rpcClient(MemberServiceClient, address, tls),
     healthMonitors: rpcClient(HealthMonitorServiceClient, address, tls),
     amphorae: rpcClient(AmphoraServiceClient, address, tls),
+    flavors: rpcClient(FlavorServiceClient, address, tls),
+    flavorProfiles: rpcClient(FlavorProfileServiceClient, address, tls),
+    zones: rpcClient(AvailabilityZoneServiceClient, address, tls),
+    zoneProfiles: rpcClient(AvailabilityZoneProfileServiceClient, address, tls),
+    providers: rpcClient(ProviderServiceClient, address, tls),
     flows: rpcClient(FlowServiceClient, address, tls),
     events: rpcClient(EventServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),

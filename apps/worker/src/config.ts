@@ -73,6 +73,12 @@ const shape = {
     agentBundle: file('AGENT_BUNDLE_FILE', { optional: true, doc: 'Bundle of the amphora agent, for local amphorae.' }),
     haproxyCmd: text('HAPROXY_CMD', { default: '', doc: 'Program of HAProxy, for local amphorae.' }),
   },
+  buildSlots: integer('BUILD_SLOTS', {
+    default: 0,
+    min: -1,
+    max: 10_000,
+    doc: 'Amphorae that are built at once, at most, over all workers. 0: as suits the compute driver: two for each CPU with local, no limit with noop. -1: no limit.',
+  }),
   amphora: {
     computeFlavor: text('COMPUTE_FLAVOR', { default: '', doc: 'Compute flavor of amphorae.' }),
     imageTag: text('AMPHORA_IMAGE_TAG', { default: '', doc: 'Tag of the image of amphorae.' }),

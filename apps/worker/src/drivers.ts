@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { DRIVER_NAMES, type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
 import { ATTR, METRIC, meter, type Part, type TlsFiles } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
@@ -16,6 +17,15 @@ export function driversOf(config: WorkerConfig): Drivers {
 export function certificatesOf({ grpc, agent }: WorkerConfig): Pick<TlsFiles, 'certFile' | 'caFile'>[] {
   const { clientCertFile, serverCaFile } = agent;
   return [grpc.tls, ...(clientCertFile && serverCaFile ? [{ certFile: clientCertFile, caFile: serverCaFile }] : [])];
+}
+
+/** Builds for each CPU of this machine: booting an agent takes one for a third of a second. Source: measured with the local driver. */
+const LOCAL_BUILDS_PER_CPU = 2;
+
+/** How many amphorae are built at once, over all workers. Null: no limit. */
+export function buildSlotsOf({ buildSlots, drivers }: Pick<WorkerConfig, 'buildSlots' | 'drivers'>): number | null {
+  if (buildSlots !== 0) return buildSlots < 0 ? null : buildSlots;
+  return drivers.compute === 'local' ? LOCAL_BUILDS_PER_CPU * availableParallelism() : null;
 }
 
 /** Shows the drivers' circuit breakers while the process runs, and closes the drivers at its end. */

@@ -1,5 +1,6 @@
 import {
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
   Flows,
@@ -24,6 +25,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     certificates: drivers.certificates,
     flows: new Flows(),
     amphorae: new Amphorae(),
+    buildSlots: new BuildSlots(),
     loadBalancers: new LoadBalancers(),
     trees: new Trees(),
     events: new Events(),
@@ -38,6 +40,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
         heartbeatKey: config.agent.heartbeatKey,
       },
       amphora: config.amphora,
+      buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
       mendMs: config.flows.mendMs,
@@ -46,6 +49,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
 }
 
 type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
+  readonly buildSlots: number | null;
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
   readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;
 };

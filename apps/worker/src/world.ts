@@ -1,5 +1,6 @@
 import type {
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
   Flows,
@@ -29,6 +30,7 @@ export interface World {
   readonly certificates: CertificatesDriver;
   readonly flows: Flows;
   readonly amphorae: Amphorae;
+  readonly buildSlots: BuildSlots;
   readonly loadBalancers: LoadBalancers;
   readonly trees: Trees;
   readonly events: Events;
@@ -48,6 +50,8 @@ export interface WorkerSettings {
   };
   /** Which amphorae this worker builds and takes. */
   readonly amphora: Omit<AmphoraClass, 'topology'>;
+  /** Amphorae that are built at once, at most, over all workers; null: no limit. */
+  readonly buildSlots: number | null;
   /** How long an address of a deleted load balancer rests, in milliseconds. */
   readonly vipRestMs: number;
   /** Time of the flows that flows start, in milliseconds. */
@@ -67,9 +71,17 @@ export function requesterOf({ flow }: Pick<EngineContext, 'flow'>): Requester {
   return { projectId: flow.projectId, userId: flow.author, requestId: flow.requestId };
 }
 
-/** The class of amphorae that a load balancer takes. */
-export function classFor(lb: Pick<LoadBalancer, 'topology'>, settings: WorkerSettings): AmphoraClass {
-  return { ...settings.amphora, topology: lb.topology };
+/** The class of amphorae that a load balancer takes: what its flavor and zone said when it was made, else the deployment's defaults. */
+export function classFor(
+  { topology, placement }: Pick<LoadBalancer, 'topology' | 'placement'>,
+  { amphora: defaults }: Pick<WorkerSettings, 'amphora'>,
+): AmphoraClass {
+  return {
+    computeFlavor: placement?.computeFlavor ?? defaults.computeFlavor,
+    imageTag: placement?.imageTag ?? defaults.imageTag,
+    zone: placement?.zone ?? defaults.zone,
+    topology,
+  };
 }
 
 /** How to reach an amphora's agent. @throws Error when it is not known yet */

@@ -14,7 +14,7 @@ afterEach(() => world.close());
 const NOTHING = { amphorae: 0, resources: 0, secrets: 0, turns: 0, instances: 0 };
 const HANGS_MS = 3_600_000;
 
-const createPair = (deadlineMs?: number) => world.create(deadlineMs, 'ACTIVE_STANDBY');
+const createPair = (deadlineMs?: number) => world.create(deadlineMs, { topology: 'ACTIVE_STANDBY' });
 
 /** Creates a pair with a listener, and waits for it. */
 async function pair(): Promise<{ id: string; master: Amphora; backup: Amphora }> {

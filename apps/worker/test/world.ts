@@ -13,7 +13,7 @@ import {
   VipAddresses,
 } from '@octavia/db';
 import { type TestDatabase, testDatabase } from '@octavia/db/testing';
-import type { Amphora, LoadBalancer, Topology } from '@octavia/domain';
+import type { Amphora, LoadBalancer } from '@octavia/domain';
 import {
   type Drivers,
   NOOP_SUBNET,
@@ -85,14 +85,17 @@ export class TestWorld {
   }
 
   /** @param drivers in the place of the noop ones */
-  async work(drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {}): Promise<void> {
+  async work(
+    drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {},
+    { buildSlots = null, ...limits }: Partial<typeof LIMITS> & { readonly buildSlots?: number | null } = {},
+  ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
     this.#isComputeOurs = drivers.compute === undefined;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
       definitions,
-      limits: LIMITS,
+      limits: { ...LIMITS, ...limits },
       log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
       parts: openWorld(
         { compute, network, amphora, certificates, ...drivers },
@@ -104,6 +107,7 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
+          buildSlots,
           vipRestMs: 60_000,
           flows: { deadlineMs: 60_000, mendMs: MEND_MS },
         },
@@ -121,7 +125,10 @@ export class TestWorld {
   }
 
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
-  async create(deadlineMs = 60_000, topology: Topology = 'SINGLE'): Promise<string> {
+  async create(
+    deadlineMs = 60_000,
+    fields: Partial<Pick<LoadBalancer, 'placement' | 'topology'>> = {},
+  ): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       const subnetId = NOOP_SUBNET.id;
@@ -132,9 +139,10 @@ export class TestWorld {
         provider: 'amphora',
         flavorId: null,
         availabilityZone: null,
-        topology,
+        topology: 'SINGLE',
         vip: { address, subnetId, networkId: NOOP_SUBNET.networkId, portId: null },
         desiredRevision: 1,
+        ...fields,
       });
       await new Quotas().reserve(tx, 'project', 'load_balancer', 1, -1);
       await this.#revisions.append(

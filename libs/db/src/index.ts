@@ -9,4 +9,5 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export * from './offer/index.ts';
 export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';

@@ -63,6 +63,22 @@ export interface AmphoraClass {
   readonly topology: Topology;
 }
 
+/** Where the amphora of a load balancer came from: a spare that was ready, or built for it. */
+export type AmphoraOrigin = 'SPARE' | 'NEW';
+
+/** Which amphora a load balancer was given, and why that one. */
+export interface AmphoraChoice {
+  readonly origin: AmphoraOrigin;
+  /** For people, such as `no ready spare of class …`. */
+  readonly reason: string;
+}
+
+/** For people: flavor, image and zone of a class, the deployment's default as such. */
+export function describeClass({ computeFlavor, imageTag, zone, topology }: AmphoraClass): string {
+  const named = (what: string, value: string): string => `${what} ${value === '' ? '(default)' : value}`;
+  return `${topology}, ${named('compute flavor', computeFlavor)}, ${named('image', imageTag)}, ${named('zone', zone)}`;
+}
+
 export interface Amphora {
   /** UUID version 7. */
   readonly id: string;
@@ -88,6 +104,8 @@ export interface Amphora {
   readonly certExpiresAt: Date | null;
   /** Revision of its load balancer that it serves; 0: none yet. */
   readonly appliedRevision: number;
+  /** Why its load balancer has this one; null: it was never chosen for one. */
+  readonly choice: AmphoraChoice | null;
   /** Why it is in ERROR, or was replaced. */
   readonly fault: Fault | null;
   readonly createdAt: Date;

@@ -6,6 +6,7 @@ export * from './flow.ts';
 export * from './heartbeat.ts';
 export * from './identity.ts';
 export * from './objects.ts';
+export * from './offers.ts';
 export * from './operating-status.ts';
 export * from './rendered.ts';
 export * from './shard.ts';

@@ -24,5 +24,9 @@ export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined
     message: amphora.fault?.message ?? '',
     createdAt: amphora.createdAt,
     updatedAt: amphora.updatedAt ?? undefined,
+    origin: amphora.choice?.origin ?? '',
+    choiceReason: amphora.choice?.reason ?? '',
+    imageTag: amphora.class.imageTag,
+    computeHost: amphora.computeHost ?? '',
   };
 }

@@ -44,6 +44,8 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     `Amphora ${event.objectId} ${SILENCE[text(payload.cause)]?.(payload) ?? 'does not do its work'}, so it is replaced.`,
   amphora_failover_requested: (event) =>
     `${event.author || 'Somebody'} asked for the replacement of amphora ${event.objectId}.`,
+  amphora_chosen: (event, payload) =>
+    `Amphora ${event.objectId} is the load balancer's now (${text(payload.origin)}): ${text(payload.reason)}.`,
   amphora_fenced: (event, payload) =>
     `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
   vip_plugged: (event, payload) =>

@@ -19,6 +19,7 @@ import {
   type AnyFlow,
   type AnyState,
   Closing,
+  ComeAgain,
   type EngineContext,
   type Step,
   type StepContext,
@@ -203,7 +204,9 @@ export class FlowRun<Parts> {
       if (failure) return failure;
       const attempt = this.#attemptOf(step);
       try {
-        this.#last = { position, name: step.name, attempt, result: await this.#do(step, attempt, span) };
+        const result = await this.#do(step, attempt, span);
+        if (result instanceof ComeAgain) return await this.#comeAgain(result);
+        this.#last = { position, name: step.name, attempt, result };
       } catch (error) {
         return this.#failed(step.name, attempt, error);
       }
@@ -267,7 +270,7 @@ export class FlowRun<Parts> {
     return flow.step === step.name ? flow.attempt + 1 : 1;
   }
 
-  async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result> {
+  async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result | ComeAgain> {
     const startedAt = performance.now();
     const attributes = {
       ...flowAttributes(this.#claimed.flow),
@@ -281,7 +284,7 @@ export class FlowRun<Parts> {
         ),
       );
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt);
-      return output as Result;
+      return output as Result | ComeAgain;
     } catch (error) {
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt, error);
       throw error;
@@ -316,6 +319,12 @@ export class FlowRun<Parts> {
     await this.#write(() =>
       this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, { delayMs, error: fault })),
     );
+    return 'LATER';
+  }
+
+  async #comeAgain({ look }: ComeAgain): Promise<'LATER'> {
+    const { db, queue } = this.#run;
+    await this.#write(() => db.transaction((tx) => queue.comeAgain(tx, this.lease, () => look(tx))));
     return 'LATER';
   }
 

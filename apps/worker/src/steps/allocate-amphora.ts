@@ -1,8 +1,8 @@
-import { type Amphora, type AmphoraRole, DomainError, type LoadBalancer, type Topology } from '@octavia/domain';
+import { type Amphora, type AmphoraRole, DomainError, type Topology } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
-import { v7 as uuidv7 } from 'uuid';
-import { type Context, callOf, classFor, endpointOf, type WorkerStep } from '../world.ts';
+import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
 import { answers } from './answers.ts';
+import { chooseAmphora } from './choose-amphora.ts';
 import { discardAmphora } from './discard-amphora.ts';
 import type { RoundsState } from './rounds.ts';
 import { together } from './together.ts';
@@ -60,31 +60,8 @@ function take(
     if (!lb) throw new Error(`Load balancer ${loadBalancerId} is not there.`);
     const taken = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['BOOTING', 'ALLOCATED']);
     const mine = taken.find((one) => one.role === role && !oldAmphoraIds.includes(one.id));
-    return { amphora: mine ?? (await choose(tx, lb, role, context)), topology: lb.topology };
+    return { amphora: mine ?? (await chooseAmphora(tx, lb, role, context)).amphora, topology: lb.topology };
   });
-}
-
-/** A spare, else a new one. */
-async function choose(
-  tx: Parameters<Parameters<Context['transaction']>[0]>[0],
-  lb: LoadBalancer,
-  role: AmphoraRole,
-  { amphorae, compute, settings, flow }: Context,
-): Promise<Amphora> {
-  const wanted = classFor(lb, settings);
-  const owner = { loadBalancerId: lb.id, projectId: lb.projectId, role };
-  const spare = await amphorae.claimSpare(tx, wanted, compute.name, owner);
-  if (spare) return spare;
-  const id = uuidv7();
-  await amphorae.insert(tx, {
-    ...owner,
-    id,
-    author: flow.author,
-    requestId: flow.requestId,
-    class: wanted,
-    computeDriver: compute.name,
-  });
-  return amphorae.get(tx, id);
 }
 
 /** Whether the spare answers and its agent knows the topology: it was built before anybody knew for whom. */

@@ -3,6 +3,7 @@ import type { Amphora } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
 import type { NewAmphora } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -15,10 +16,18 @@ export interface BuildAmphoraState {
   readonly newAmphorae: readonly NewAmphora[];
 }
 
-/** Asks the compute service for instances, but of spares, at the same time. Its undo is that of the step that took the amphorae. */
+/**
+ * Asks the compute service for instances, but of spares, at the same time, once it has a build slot for each: until they are up. What
+ * was built is undone by the step that took the amphorae.
+ */
 export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
   name: 'build_amphorae',
   async do({ newAmphorae }, context) {
+    const pause = await takeBuildSlots(
+      newAmphorae.map(({ id }) => id),
+      context,
+    );
+    if (pause) return pause;
     const records = await together(newAmphorae, context, ({ id }, limited) => build(id, limited));
     const built = records.filter((record) => record !== null);
     if (built.length === 0) return;
@@ -26,6 +35,9 @@ export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
       for (const record of built) await record(tx);
       return {};
     });
+  },
+  async undo(_, context) {
+    await context.transaction((tx) => releaseBuildSlots(tx, context));
   },
 };
 

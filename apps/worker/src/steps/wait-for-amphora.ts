@@ -7,6 +7,7 @@ import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { allocate } from './allocate-amphora.ts';
 import { type Built, built, pauses } from './booting.ts';
 import { build } from './build-amphora.ts';
+import { releaseBuildSlots } from './build-slot.ts';
 import type { NewAmphora } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -42,6 +43,7 @@ export const waitForAmphorae: WorkerStep<WaitForAmphoraState> = {
     );
     return new Closing(async (tx) => {
       for (const { keep } of up) await keep?.(tx);
+      await releaseBuildSlots(tx, context);
       return { newAmphorae: up.map(({ amphora }) => amphora) };
     });
   },

@@ -229,6 +229,37 @@ export class FlowQueue {
     await notify(tx, FLOW_CHANNEL, lease.turnKey);
   }
 
+  /**
+   * Puts the flow back, to begin the same step again when `look` says, or at once when it is asked to stop: it waits its turn for
+   * something, and nothing failed. That is no try, and no time that its deadline knows. Its turn is as after `retryLater`. Wants a
+   * transaction.
+   */
+  async comeAgain(
+    tx: Tx,
+    lease: Lease,
+    look: () => Promise<{ readonly delayMs: number; readonly waitingFor: string }>,
+  ): Promise<void> {
+    await lockTurn(tx, lease.turnKey);
+    const { delayMs, waitingFor } = await look();
+    await this.#guarded(
+      tx,
+      lease,
+      `WITH owned AS (
+         UPDATE flow SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL, waiting_for = $3,
+           attempt = greatest(attempt - 1, 0),
+           run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $4 ELSE 0 END * interval '1 ms',
+           deadline_at = deadline_at + CASE WHEN stop_requested IS NULL THEN $4 ELSE 0 END * interval '1 ms'
+         WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id
+       ), seen AS (
+         UPDATE flow_step SET attempts = attempts - 1 FROM owned
+         WHERE flow_id = owned.id AND flow_step.state = 'STARTED' AND attempts > 0
+       ) SELECT id FROM owned`,
+      [waitingFor, Math.round(delayMs)],
+    );
+    await tx.query('UPDATE turn SET holder = NULL WHERE key = $1', [lease.turnKey]);
+    await notify(tx, FLOW_CHANNEL, lease.turnKey);
+  }
+
   /** From now on the flow undoes what it did. Keeps why. */
   async turnBack(tx: Tx, lease: Lease, error: Fault | null): Promise<void> {
     await this.#guarded(

@@ -20,6 +20,8 @@ export const ATTR = {
   DRIVER_METHOD: 'octavia.driver.method',
   /** State of a circuit breaker: closed, half-open or open. */
   BREAKER_STATE: 'octavia.driver.breaker.state',
+  /** used or waiting. */
+  BUILD_SLOT_STATE: 'octavia.build.slot.state',
   /** Whose certificate: service, authority or amphora. */
   CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
@@ -67,6 +69,10 @@ export const METRIC = {
   DRIVER_CALL_DURATION: 'octavia.driver.call.duration',
   /** Gauge, {endpoint}, by driver and state of the circuit breaker. */
   BREAKER_COUNT: 'octavia.driver.breaker.count',
+  /** Gauge, {slot}, by state: used by builds, or wanted by those that wait. */
+  BUILD_SLOT_COUNT: 'octavia.build.slot.count',
+  /** Gauge, {slot}. How many builds there may be at once; absent: no limit. */
+  BUILD_SLOT_LIMIT: 'octavia.build.slot.limit',
   /** Counter, {packet}, by outcome. */
   HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
   /** Counter, {batch}. */
