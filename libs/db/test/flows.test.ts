@@ -126,7 +126,7 @@ describe('asking for flows', () => {
 
   it('gives a spare of any topology, first one whose agent need not be told', async () => {
     const [single, pair] = [uuidv7(), uuidv7()];
-    const wanted = { ...small, zone: 'west' };
+    const wanted = { ...small, zone: 'south' };
     await db.transaction(async (tx) => {
       const common = { projectId: 'p', author: 'a', requestId: 'r', computeDriver: 'noop' };
       await amphorae.insert(tx, { ...common, id: single, class: wanted });
@@ -134,7 +134,7 @@ describe('asking for flows', () => {
       for (const id of [single, pair]) await amphorae.setStatus(tx, id, 'READY');
     });
     expect(await amphorae.countSpares(db.reader, wanted, 'noop')).toEqual({ ready: 2, booting: 0 });
-    const owner = { loadBalancerId: await insertLoadBalancer(db), projectId: 'p', role: 'MASTER' } as const;
+    const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), role: 'MASTER' } as const;
     const claim = () =>
       db.transaction((tx) => amphorae.claimSpare(tx, { ...wanted, topology: 'ACTIVE_STANDBY' }, 'noop', owner));
     expect((await claim())?.id).toBe(pair);

@@ -32,12 +32,6 @@ export type FlowName = keyof typeof FLOW_VERSIONS;
  */
 export const DEFAULT_DEADLINE_MS = 60_000;
 
-/**
- * Milliseconds for which an amphora of a pair is tried again before it is replaced: longer than an agent takes to restart, and a
- * hundredth of what Octavia lets a pair wait for one that does not answer.
- */
-export const MEND_MS = 10_000;
-
 interface Options {
   readonly deadlineMs?: number;
 }
@@ -83,16 +77,16 @@ export function failoverAmphora(
 }
 
 /**
- * Brings one amphora of a pair up to what the other one serves already. When that cannot be done in time, the amphora is replaced. It
- * takes turns with the flows of its load balancer.
+ * Brings one amphora of a pair up to what the other one serves already. It takes turns with the flows of its load balancer.
+ * @param options.deadlineMs when it cannot be done in that time, the amphora is replaced
  */
 export function mendAmphora(
   amphoraId: string,
   loadBalancerId: string,
   requester: Requester,
-  { deadlineMs = MEND_MS }: Options = {},
+  options: Required<Options>,
 ): NewFlow {
-  return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, { deadlineMs });
+  return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, options);
 }
 
 /** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */

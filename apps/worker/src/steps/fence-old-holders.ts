@@ -25,7 +25,7 @@ export function fenceOldHolders(round: number): WorkerStep<RoundsState> {
         const confirmation = await fenceAmphora(amphora, context);
         const ms = Math.round(performance.now() - startedAt);
         const subject = { loadBalancerId, amphoraId: amphora.id };
-        const payload = confirmation ? { ms, confirmed_by: confirmation.author } : { ms };
+        const payload = { ms, ...(confirmation ? { confirmed_by: confirmation.author } : {}) };
         await transaction((tx) => tellMilestone(tx, context, 'amphora_fenced', subject, payload));
       };
       // Patiently: one that cannot be isolated does not keep the others from it.

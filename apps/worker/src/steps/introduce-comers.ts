@@ -1,5 +1,5 @@
 import type { Amphora } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing, Superseded } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
 import { answers } from './answers.ts';
@@ -36,7 +36,7 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
             return [{ amphora, outcome: await introduce(amphora, members, state, limited) }];
           } catch (error) {
             if (error instanceof Superseded) throw error;
-            lost.push({ amphora, error });
+            lost.push({ amphora, error: limit.aborted ? tooSlow(amphora) : error });
             return [];
           }
         }),
@@ -53,13 +53,18 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
   };
 }
 
+function tooSlow({ id }: Amphora): AmphoraUnavailable {
+  return new AmphoraUnavailable(`Amphora ${id} had not taken its new peer after ${INTRODUCED_WITHIN_MS} ms.`);
+}
+
 async function introduce(
   stayer: Amphora,
   members: readonly Amphora[],
   { loadBalancerId, target, vipNetwork }: VrrpState & PushState,
   context: Context,
 ): Promise<Served> {
-  if (!(await answers(stayer, context))) throw new Error(`Amphora ${stayer.id} does not answer.`);
+  if (!(await answers(stayer, context)))
+    throw new AmphoraUnavailable(`The agent of amphora ${stayer.id} does not answer.`);
   return bringUpToDate(stayer, members, { loadBalancerId, vipNetwork, atMost: target }, context);
 }
 

@@ -20,13 +20,14 @@ export async function startMending(
   lost: readonly Lost[],
   context: Context,
 ): Promise<void> {
-  const { loadBalancers, flows, flow, events, log } = context;
+  const { loadBalancers, flows, flow, events, log, settings } = context;
   await loadBalancers.lock(tx, loadBalancerId);
   const open = (await flows.open(tx, loadBalancerId)).filter(({ id }) => id !== flow.id);
   if (open.some(({ name }) => name === 'load_balancer.failover')) return;
   for (const { amphora, error } of lost) {
     if (open.some(({ name, amphoraId }) => amphoraId === amphora.id && REPAIRS.includes(name))) continue;
-    const flowId = await flows.start(tx, mendAmphora(amphora.id, loadBalancerId, requesterOf(context)));
+    const options = { deadlineMs: settings.mendMs };
+    const flowId = await flows.start(tx, mendAmphora(amphora.id, loadBalancerId, requesterOf(context), options));
     const { reason, message } = faultOf(error);
     log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora of a pair not reached, mending it');
     await events.append(tx, {

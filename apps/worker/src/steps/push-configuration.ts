@@ -1,6 +1,6 @@
 import type { Refusal, Tx } from '@octavia/db';
 import type { Amphora, Fault } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
 import { leaveOutRefused } from './last-good.ts';
@@ -153,7 +153,8 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
       const signal = AbortSignal.any([context.signal, late.signal]);
       const outcome = await pushOne(amphora, text, plan.loadBalancerId, { ...context, signal });
       clearTimeout(timer);
-      if (outcome.kind === 'served') first.resolve();
+      // One that refuses tells all there is to know, too.
+      if (outcome.kind !== 'unreachable') first.resolve();
       return { amphora, outcome };
     }),
   );
@@ -161,10 +162,9 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
 }
 
 /** The other amphora of the pair serves already. */
-class TooLate extends Error {
+class TooLate extends AmphoraUnavailable {
   constructor(amphoraId: string, graceMs: number) {
-    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`);
-    this.name = 'TooLate';
+    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
   }
 }
 

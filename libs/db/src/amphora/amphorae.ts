@@ -122,9 +122,9 @@ export class Amphorae {
   }
 
   /**
-   * Takes the oldest ready spare of the class for a load balancer, of another host than those that it avoids where there is one:
-   * ALLOCATED. One whose agent was told the same topology is taken before others, which have to be told. Two transactions never get the
-   * same one, and none waits for another. Null: there is none.
+   * Takes the oldest ready spare of the class for a load balancer: ALLOCATED. One of another host than those that it avoids is taken
+   * first, then one whose agent was told the same topology; another has to be told. Two transactions never get the same one, and none
+   * waits for another. Null: there is none.
    */
   async claimSpare(tx: Tx, wanted: AmphoraClass, computeDriver: string, owner: SpareOwner): Promise<Amphora | null> {
     const [[row]]: [AmphoraRow[], number] = await tx.query(
@@ -133,7 +133,8 @@ export class Amphorae {
        WHERE id = (SELECT id FROM amphora
                    WHERE status = 'READY' AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
                      AND compute_driver = $5
-                   ORDER BY coalesce(compute_host = ANY ($9::text[]), false), topology <> $4, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+                   ORDER BY coalesce(compute_host = ANY ($9::text[]), false), topology <> $4, id LIMIT 1
+                   FOR UPDATE SKIP LOCKED)
        RETURNING ${SELECTED}`,
       [
         wanted.computeFlavor,
