@@ -41,6 +41,8 @@ const PURGE_BATCH = 500;
 const PURGE_BATCHES = 20;
 /** Time between two searches for rows whose owner is gone: they compare whole tables. */
 const LEFTOVERS_MS = 600_000;
+/** Between two rounds, ms, also when amphorae change all the time: a storm of them costs a few rounds, not one each. */
+const REST_MS = 200;
 /** What a change of an amphora may concern. */
 const OF_AMPHORAE = ['spare_pool', 'deletions'];
 
@@ -76,7 +78,13 @@ export class Housekeeping {
       flows: this.#flows,
     });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
-    this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
+    this.#loop = new Loop({
+      name: 'duties',
+      everyMs: config.intervalMs,
+      restMs: REST_MS,
+      work: () => this.round(),
+      log,
+    });
   }
 
   /** What runs, in the order of starting. */

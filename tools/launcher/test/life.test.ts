@@ -125,7 +125,8 @@ describe('life on one machine', { timeout: 120_000 }, () => {
     const amphora = await life.amphora();
     const clients = traffic(vip);
     await runOut(amphora);
-    // The push meets it first: nobody has told the database.
+    // The push meets it first: nobody has told the database, and a new worker has no connection from before.
+    process.kill(await life.servicePid('worker'), 'SIGKILL');
     await life.must('loadbalancer', 'listener', 'set', '--connection-limit', '800', '--wait', 'l-web');
     expect(new Date((await shownBy(amphora)).validTo).getTime()).toBeGreaterThan(Date.now());
 
