@@ -62,7 +62,9 @@ function instance(plan: VrrpPlan, routes: readonly string[], rules: readonly str
     'garp_master_repeat 5',
     'garp_master_refresh 1',
     'garp_master_refresh_repeat 1',
+    // After a split: the one that gives way says so, and the other tells the neighbours at once.
     'garp_lower_prio_repeat 5',
+    'higher_prio_send_advert true',
     'track_src_ip',
     `unicast_src_ip ${plan.vrrpIp}`,
     `unicast_ttl ${LINK_TTL}`,
