@@ -21,6 +21,7 @@ import {
   keepalivedPaths,
   killAll,
   outputSize,
+  preferVrrp,
   spawnKeepalived,
   stopKeepalived,
   waitUntilGone,
@@ -167,6 +168,8 @@ export class Keepalived {
       this.#take({ parent, vrrp });
       this.#loaded = content;
       log.info({ keepalived_pid: parent.pid }, 'keepalived started');
+      const obstacle = await preferVrrp(vrrp);
+      if (obstacle) log.warn({ reason: obstacle }, 'keepalived gets no real time; a busy machine may cost it the VIP');
     } catch (error) {
       const vrrp = parent && findVrrp(parent, this.#paths);
       killAll([vrrp, parent].filter((identity) => identity !== null));

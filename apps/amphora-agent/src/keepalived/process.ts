@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +13,10 @@ const QUIET_START_MS = 1_000;
 /** It gives up the VIP at once, and then waits a second so that its last advert is heard. */
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 5;
+/** Round robin among those of the same priority, 1 to 99: above the system's own threads of lower ones, below its watchdogs. */
+const REAL_TIME_PRIORITY = 50;
+/** Microseconds of computing without a pause after which the kernel kills it. An advert takes some ten. */
+const REAL_TIME_LIMIT_US = 1_000_000;
 const MAX_OUTPUT_BYTES = 1024 * 1024;
 
 /** What keepalived reads and writes; all of it is the amphora's own, so that several run on one machine. */
@@ -117,6 +121,24 @@ export function doesVrrp({ parent, vrrp }: KeepalivedProcesses): boolean {
   const vrrpFacts = vrrp && readProcess(vrrp.pid);
   if (facts?.startTime !== parent.startTime || isStopped(facts.state)) return false;
   return vrrp === null || (vrrpFacts?.startTime === vrrp.startTime && !isStopped(vrrpFacts.state));
+}
+
+/**
+ * Has a VRRP process run before everything else that wants a processor, its scripts excepted: a master that is kept waiting for a third of a
+ * second is taken for dead. Bounded, so that one that runs wild is killed and not the machine. Not in keepalived's own configuration: 2.2
+ * sets the limit to nothing when it is reloaded. Returns what stands in the way, such as a control group without a share of real time.
+ */
+export async function preferVrrp({ pid }: ProcessIdentity): Promise<string | null> {
+  const limited = await run('prlimit', ['--pid', String(pid), `--rttime=${REAL_TIME_LIMIT_US}`]);
+  return limited ?? (await run('chrt', ['--reset-on-fork', '--rr', '--pid', String(REAL_TIME_PRIORITY), String(pid)]));
+}
+
+function run(command: string, args: readonly string[]): Promise<string | null> {
+  return new Promise((resolve) => {
+    execFile(command, [...args], { timeout: 5_000, killSignal: 'SIGKILL' }, (error, _stdout, stderr) =>
+      resolve(error && (stderr.trim() || messageOf(error))),
+    );
+  });
 }
 
 /** Ends keepalived: it gives up the VIP first. Returns false when it had to be killed, and the VIP is left behind. */
