@@ -63,7 +63,7 @@ function capabilities(): Capabilities {
 /** Answers whatever is down: what does not answer is what an operator wants to see. */
 async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus> {
   requireAdmin(caller, 'Reading the state of the system');
-  const [processes, { drivers, mode }, database] = await Promise.all([
+  const [processes, { drivers, mode, hostAddress }, database] = await Promise.all([
     askProcesses(parts),
     readDrivers(parts),
     readDatabase(parts),
@@ -88,6 +88,7 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
     oldestQueuedSeconds: database?.oldestQueuedSeconds ?? 0,
     lastFailures: database?.failures.map(writeFailure) ?? [],
     heartbeats: database?.heartbeats,
+    hostAddress,
   };
 }
 
@@ -102,13 +103,13 @@ async function askProcesses({ installation }: Parts): Promise<AskedProcess[]> {
   return [us, ...(await Promise.all(others))];
 }
 
-async function readDrivers({ lookup }: Parts): Promise<{ drivers: Record<string, string>; mode: string }> {
+async function readDrivers({ lookup }: Parts): Promise<Pick<SystemStatus, 'drivers' | 'mode' | 'hostAddress'>> {
   try {
-    const { names, mode = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
-    return { drivers: names, mode };
+    const { names, mode = '', hostAddress = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
+    return { drivers: names, mode, hostAddress };
   } catch {
     // The worker's state says so.
-    return { drivers: {}, mode: '' };
+    return { drivers: {}, mode: '', hostAddress: '' };
   }
 }
 

@@ -18,8 +18,14 @@ export function lookupHandlers({ compute, network, amphora, certificates }: Omit
           amphora: amphora.name,
           certificates: certificates.name,
         },
-        mode: compute.name === 'local' ? 'loopback' : undefined,
+        mode: compute.name === 'local' ? modeOf(network) : undefined,
+        hostAddress: network.abilities.hostAddress ?? undefined,
       }),
     ),
   } satisfies Partial<LookupServiceServer>;
+}
+
+/** How local amphorae run. */
+function modeOf({ abilities }: Drivers['network']): string {
+  return abilities.reachesLoopback ? 'loopback' : 'namespaces';
 }

@@ -77,7 +77,10 @@ export interface SystemStatus {
   drivers: { [key: string]: string };
   loadBalancers: number;
   amphorae: number;
-  /** How amphorae run, such as loopback: processes on this machine, for development. Empty: as machines of a cloud, or unknown. */
+  /**
+   * How amphorae run: loopback, as processes of this machine, for development; or namespaces, as network namespaces of this
+   * machine. Empty: as machines of a cloud, or unknown.
+   */
   mode: string;
   /** Soonest first. */
   certificates: SystemStatus_Certificate[];
@@ -85,7 +88,11 @@ export interface SystemStatus {
   oldestQueuedSeconds: number;
   /** The newest flows that failed, newest first, at most 5. */
   lastFailures: SystemStatus_FlowFailure[];
-  heartbeats?: SystemStatus_Heartbeats | undefined;
+  heartbeats?:
+    | SystemStatus_Heartbeats
+    | undefined;
+  /** In namespaces mode: the address at which amphorae reach members that run on this machine itself. Else empty. */
+  hostAddress: string;
 }
 
 /** One of our processes. */
@@ -518,6 +525,7 @@ function createBaseSystemStatus(): SystemStatus {
     oldestQueuedSeconds: 0,
     lastFailures: [],
     heartbeats: undefined,
+    hostAddress: "",
   };
 }
 
@@ -576,6 +584,9 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     }
     if (message.heartbeats !== undefined) {
       SystemStatus_Heartbeats.encode(message.heartbeats, writer.uint32(146).fork()).join();
+    }
+    if (message.hostAddress !== "") {
+      writer.uint32(154).string(message.hostAddress);
     }
     return writer;
   },
@@ -740,6 +751,14 @@ export const SystemStatus: MessageFns<SystemStatus> = {
             message.heartbeats = SystemStatus_Heartbeats.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.hostAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -821,6 +840,11 @@ export const SystemStatus: MessageFns<SystemStatus> = {
         ? object.last_failures.map((e: any) => SystemStatus_FlowFailure.fromJSON(e))
         : [],
       heartbeats: isSet(object.heartbeats) ? SystemStatus_Heartbeats.fromJSON(object.heartbeats) : undefined,
+      hostAddress: isSet(object.hostAddress)
+        ? globalThis.String(object.hostAddress)
+        : isSet(object.host_address)
+        ? globalThis.String(object.host_address)
+        : "",
     };
   },
 
@@ -886,6 +910,9 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     if (message.heartbeats !== undefined) {
       obj.heartbeats = SystemStatus_Heartbeats.toJSON(message.heartbeats);
     }
+    if (message.hostAddress !== "") {
+      obj.hostAddress = message.hostAddress;
+    }
     return obj;
   },
 
@@ -922,6 +949,7 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     message.heartbeats = (object.heartbeats !== undefined && object.heartbeats !== null)
       ? SystemStatus_Heartbeats.fromPartial(object.heartbeats)
       : undefined;
+    message.hostAddress = object.hostAddress ?? "";
     return message;
   },
 };
