@@ -17,7 +17,7 @@ export type { LocalComputeOptions } from './compute/local/options.ts';
 export * from './compute/noop/noop-compute.ts';
 export * from './errors.ts';
 export { addressesIn, type KernelHoldings, kernelHoldings } from './namespaces/holdings.ts';
-export { type NamespacePlan, namespacePlan } from './namespaces/plan.ts';
+export { amphoraNames, type NamespacePlan, namespacePlan, pairNames } from './namespaces/plan.ts';
 export { type PrepareRequest, preparedPlan, prepareNamespaces, removeNamespaces } from './namespaces/prepare.ts';
 export * from './network/local/local-network.ts';
 export * from './network/network-driver.ts';
