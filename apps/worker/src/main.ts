@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const log = logger('worker');
   const db = new Database({ ...config.database, applicationName: 'octavia worker' });
   const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 });
-  const drivers = driversOf(config);
+  const drivers = await driversOf(config);
   const buildSlots = buildSlotsOf(config);
   const parts = openWorld(drivers, { ...config, buildSlots });
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });

@@ -444,10 +444,10 @@ export const Amphora: MessageFns<Amphora> = {
       writer.uint32(194).string(message.computeHost);
     }
     if (message.fenceConfirmedAt !== undefined) {
-      Timestamp.encode(toTimestamp(message.fenceConfirmedAt), writer.uint32(242).fork()).join();
+      Timestamp.encode(toTimestamp(message.fenceConfirmedAt), writer.uint32(202).fork()).join();
     }
     if (message.fenceConfirmedBy !== "") {
-      writer.uint32(250).string(message.fenceConfirmedBy);
+      writer.uint32(210).string(message.fenceConfirmedBy);
     }
     return writer;
   },
@@ -657,16 +657,16 @@ export const Amphora: MessageFns<Amphora> = {
             message.computeHost = reader.string();
             continue;
           }
-          case 30: {
-            if (tag !== 242) {
+          case 25: {
+            if (tag !== 202) {
               break;
             }
 
             message.fenceConfirmedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
-          case 31: {
-            if (tag !== 250) {
+          case 26: {
+            if (tag !== 210) {
               break;
             }
 
