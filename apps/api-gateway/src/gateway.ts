@@ -8,6 +8,7 @@ import {
   LoadBalancerServiceService,
   MemberServiceService,
   PoolServiceService,
+  RevisionServiceService,
   SystemServiceService,
 } from '@octavia/proto';
 import type { GrpcServer } from '@octavia/service';
@@ -20,6 +21,7 @@ import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
 import { memberHandlers } from './handlers/member.ts';
 import { poolHandlers } from './handlers/pool.ts';
+import { revisionHandlers } from './handlers/revision.ts';
 import { systemHandlers } from './handlers/system.ts';
 import type { Installation, Lookup, Parts, Policy } from './parts.ts';
 import { Replies } from './replies.ts';
@@ -49,5 +51,6 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(AmphoraServiceService, amphoraHandlers(parts))
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
+    .add(RevisionServiceService, revisionHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

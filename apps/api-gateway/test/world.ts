@@ -14,6 +14,7 @@ import {
   MemberServiceClient,
   PoolServiceClient,
   ProcessServiceService,
+  RevisionServiceClient,
   SystemServiceClient,
 } from '@octavia/proto';
 import {
@@ -50,6 +51,7 @@ export interface World {
   readonly amphorae: RpcClient<typeof AmphoraServiceClient.service>;
   readonly flows: RpcClient<typeof FlowServiceClient.service>;
   readonly events: RpcClient<typeof EventServiceClient.service>;
+  readonly revisions: RpcClient<typeof RevisionServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
   readonly test: TestDatabase;
   /** A client of the gateway with another definition of the contract. */
@@ -152,6 +154,7 @@ function openClients(tls: TlsFiles, address: string) {
     amphorae: rpcClient(AmphoraServiceClient, address, tls),
     flows: rpcClient(FlowServiceClient, address, tls),
     events: rpcClient(EventServiceClient, address, tls),
+    revisions: rpcClient(RevisionServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),
   };
 }

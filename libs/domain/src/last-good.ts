@@ -146,7 +146,8 @@ class TreeChanges implements PendingChanges {
     if (appliedRevision === 0 || this.#oldest > appliedRevision + 1) return null;
     const fields: Record<string, readonly [Json, Json]> = {};
     for (const effect of this.#effects.get(object.id) ?? []) {
-      if (effect.number <= appliedRevision || effect.what !== 'updated') continue;
+      // One that was deleted and made anew before that was settled was served with what it had then.
+      if (effect.number <= appliedRevision || effect.what === 'created') continue;
       for (const [field, [before]] of Object.entries(effect.fields)) {
         fields[field] ??= [before, (object as unknown as Record<string, Json>)[field] ?? null];
       }
