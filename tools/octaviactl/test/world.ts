@@ -29,6 +29,7 @@ import {
   Pool,
   PoolServiceService,
   ProvisioningStatus,
+  RevisionServiceService,
   RpcStatus,
   StatusDetail,
   SystemServiceService,
@@ -117,6 +118,7 @@ export class World {
       AmphoraServiceService,
       FlowServiceService,
       EventServiceService,
+      RevisionServiceService,
       SystemServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
