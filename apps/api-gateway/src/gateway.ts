@@ -14,6 +14,7 @@ import {
   OrphanServiceService,
   PoolServiceService,
   ProviderServiceService,
+  RevisionServiceService,
   SystemServiceService,
 } from '@octavia/proto';
 import type { GrpcServer } from '@octavia/service';
@@ -30,6 +31,7 @@ import { memberHandlers } from './handlers/member.ts';
 import { orphanHandlers } from './handlers/orphan.ts';
 import { poolHandlers } from './handlers/pool.ts';
 import { providerHandlers } from './handlers/provider.ts';
+import { revisionHandlers } from './handlers/revision.ts';
 import { systemHandlers } from './handlers/system.ts';
 import type { Installation, Lookup, Parts, Policy } from './parts.ts';
 import { Replies } from './replies.ts';
@@ -65,5 +67,6 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
     .add(OrphanServiceService, orphanHandlers(parts))
+    .add(RevisionServiceService, revisionHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

@@ -20,6 +20,7 @@ import {
   PoolServiceClient,
   ProcessServiceService,
   ProviderServiceClient,
+  RevisionServiceClient,
   SystemServiceClient,
 } from '@octavia/proto';
 import {
@@ -86,6 +87,7 @@ export interface World {
   readonly providers: RpcClient<typeof ProviderServiceClient.service>;
   readonly flows: RpcClient<typeof FlowServiceClient.service>;
   readonly events: RpcClient<typeof EventServiceClient.service>;
+  readonly revisions: RpcClient<typeof RevisionServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
   readonly orphans: RpcClient<typeof OrphanServiceClient.service>;
   readonly test: TestDatabase;
@@ -196,6 +198,7 @@ function openClients(tls: TlsFiles, address: string) {
     providers: rpcClient(ProviderServiceClient, address, tls),
     flows: rpcClient(FlowServiceClient, address, tls),
     events: rpcClient(EventServiceClient, address, tls),
+    revisions: rpcClient(RevisionServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),
     orphans: rpcClient(OrphanServiceClient, address, tls),
   };

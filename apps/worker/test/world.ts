@@ -58,8 +58,16 @@ export class TestWorld {
     isFenced: async (amphoraId) => !this.#isComputeOurs || this.compute.isFenced(amphoraId),
   });
   /** What the agents' check says; null: good. */
-  refuse: (configuration: string) => string | null = () => null;
-  readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
+  refuse: (configuration: string, amphoraId: string) => string | null = () => null;
+  /** The configurations that passed it, in order. */
+  readonly taken: string[] = [];
+  readonly amphora = new NoopAmphoraDriver({
+    check: (configuration, amphoraId) => {
+      const refusal = this.refuse(configuration, amphoraId);
+      if (refusal === null) this.taken.push(configuration);
+      return refusal;
+    },
+  });
   readonly certificates = new NoopCertificatesDriver();
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();

@@ -117,10 +117,10 @@ describe('what changed since it was served last', () => {
         ]),
     );
     expect(changes.all.map(({ id, dependsOn }) => [id, dependsOn])).toEqual([
-      ['m', ['p']],
       ['p', []],
       ['l', ['p']],
       ['other', []],
+      ['m', ['p']],
     ]);
     const without = changes.treeWith(new Set(['other']));
     expect(without).toMatchObject({ pools: [], members: [], listeners: [{ defaultPoolId: null }, { id: 'other' }] });

@@ -30,8 +30,14 @@ export interface Restored {
   readonly fields: PendingChange['fields'];
 }
 
+/**
+ * A pool is written with the first listener that uses it, and members with their pool: in this order the first one that is refused is
+ * the one to blame.
+ */
+const ORDER: readonly ObjectKind[] = ['load_balancer', 'pool', 'listener', 'health_monitor', 'member'];
+
 export interface PendingChanges {
-  /** Oldest first. */
+  /** In the order in which they are to be tried: what others need comes before them, else the oldest first. */
   readonly all: readonly PendingChange[];
   /** Ids of those that depend on what was refused before, and is still as it was: they cannot be made. */
   readonly blocked: ReadonlySet<string>;
@@ -77,7 +83,7 @@ class TreeChanges implements PendingChanges {
     const there = new Set(tree.pools.map(({ id }) => id));
     this.all = [...found.flatMap((change) => withoutDangling(change, gone, there)), ...deletions]
       .map((change) => ({ ...change, dependsOn: [...change.dependsOn, ...this.#poolNeeded(change, isPending)] }))
-      .sort((a, b) => a.revision - b.revision);
+      .sort((a, b) => placeOf(a) - placeOf(b) || a.revision - b.revision);
     this.blocked = this.#blocked();
   }
 
@@ -140,7 +146,8 @@ class TreeChanges implements PendingChanges {
     if (appliedRevision === 0 || this.#oldest > appliedRevision + 1) return null;
     const fields: Record<string, readonly [Json, Json]> = {};
     for (const effect of this.#effects.get(object.id) ?? []) {
-      if (effect.number <= appliedRevision || effect.what !== 'updated') continue;
+      // One that was deleted and made anew before that was settled was served with what it had then.
+      if (effect.number <= appliedRevision || effect.what === 'created') continue;
       for (const [field, [before]] of Object.entries(effect.fields)) {
         fields[field] ??= [before, (object as unknown as Record<string, Json>)[field] ?? null];
       }
@@ -187,6 +194,10 @@ class TreeChanges implements PendingChanges {
     const first = this.all.filter((change) => refused.has(this.#poolOf(change) ?? ''));
     return new Set(first.flatMap(({ id }) => [id, ...dependentsOf(id, this.all).map((one) => one.id)]));
   }
+}
+
+function placeOf({ kind, action }: PendingChange): number {
+  return action === 'DELETE' ? ORDER.length : ORDER.indexOf(kind);
 }
 
 /** What cannot be made without the change `id`, directly or by way of others. */

@@ -18,6 +18,7 @@ export * from './generated/octavia/v1/member.ts';
 export * from './generated/octavia/v1/orphan.ts';
 export * from './generated/octavia/v1/pool.ts';
 export * from './generated/octavia/v1/provider.ts';
+export * from './generated/octavia/v1/revision.ts';
 export * from './generated/octavia/v1/statistics.ts';
 export * from './generated/octavia/v1/status.ts';
 export * from './generated/octavia/v1/system.ts';

@@ -35,6 +35,7 @@ import {
   PoolServiceService,
   ProviderServiceService,
   ProvisioningStatus,
+  RevisionServiceService,
   RpcStatus,
   StatusDetail,
   SystemServiceService,
@@ -128,6 +129,7 @@ export class World {
       AmphoraServiceService,
       FlowServiceService,
       EventServiceService,
+      RevisionServiceService,
       SystemServiceService,
       OrphanServiceService,
     ]) {

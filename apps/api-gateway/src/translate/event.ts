@@ -36,6 +36,8 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     const reason = payload.reason ? `: ${text(payload.message)} [${text(payload.reason)}]` : '.';
     return `${capital(nameOf(event, names))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
   },
+  rolled_back: (event, payload, names) =>
+    `${event.author || 'Somebody'} took ${nameOf(event, names)} back to revision ${text(payload.to)} (${text(payload.changes)} objects changed).`,
   change_refused: (event, payload, names) => {
     const back = Array.isArray(payload.went_back) && payload.went_back.length > 0 ? payload.went_back.join(', ') : '';
     const what = payload.action === 'DELETE' ? 'the deletion' : 'a change';

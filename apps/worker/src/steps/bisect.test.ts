@@ -46,7 +46,7 @@ describe('the search for what a check refuses', () => {
     async (count) => {
       for (let at = 0; at < count; at += Math.max(1, Math.floor(count / 50))) {
         const { check, asked } = checker([`s${at}`]);
-        const { good, culprits, undecided } = await bisect(suspects(count), refused('all'), check);
+        const { good, culprits, undecided } = await bisect(suspects(count), refused('all'), { check });
         expect([...culprits.keys()]).toEqual([`s${at}`]);
         expect(good).toHaveLength(count - 1);
         expect(undecided).toEqual([]);
@@ -61,7 +61,7 @@ describe('the search for what a check refuses', () => {
     await fc.assert(
       fc.asyncProperty(graphs, async ({ all, bad }) => {
         const { check, passed } = checker(bad);
-        const { good, culprits, dependents, undecided } = await bisect(all, refused('all'), check);
+        const { good, culprits, dependents, undecided } = await bisect(all, refused('all'), { check });
         const out = new Set([...culprits.keys(), ...dependents.keys()]);
         expect(undecided).toEqual([]);
         expect(good.length + out.size).toBe(all.length);
@@ -79,7 +79,7 @@ describe('the search for what a check refuses', () => {
     await fc.assert(
       fc.asyncProperty(graphs, async ({ all, bad }) => {
         const { check, asked } = checker(bad);
-        await bisect(all, refused('all'), check);
+        await bisect(all, refused('all'), { check });
         for (const set of asked) {
           for (const { id, dependsOn } of all)
             if (set.has(id)) for (const needed of dependsOn) expect(set).toContain(needed);
@@ -97,7 +97,7 @@ describe('the search for what a check refuses', () => {
           if (included.size > last.size || included.size === 0) last = included;
           return null;
         };
-        const { good } = await bisect(suspects(count), refused('all'), check);
+        const { good } = await bisect(suspects(count), refused('all'), { check });
         if (good.length > 0) expect(await check(new Set(good))).toBeNull();
       }),
     );
@@ -105,7 +105,7 @@ describe('the search for what a check refuses', () => {
 
   it('blames nobody when nothing passes at all', async () => {
     for (const count of [0, 1, 2, 100]) {
-      const searching = bisect(suspects(count), refused('all'), async () => refused('base'));
+      const searching = bisect(suspects(count), refused('all'), { check: async () => refused('base') });
       await expect(searching).rejects.toBeInstanceOf(BaseRefused);
     }
   });
@@ -113,7 +113,7 @@ describe('the search for what a check refuses', () => {
   it('keeps what it knows when it may not go on, and leaves the rest undecided', async () => {
     const bad = ['s10', 's20', 's30', 's40'];
     const { check } = checker(bad);
-    const found = await bisect(suspects(50), refused('all'), check, (culprits) => culprits < 2);
+    const found = await bisect(suspects(50), refused('all'), { check, mayGoOn: (culprits) => culprits < 2 });
     expect([...found.culprits.keys()]).toEqual(['s10', 's20']);
     expect(found.good.length).toBeGreaterThan(10);
     expect(found.good.length + found.undecided.length).toBe(48);
@@ -122,13 +122,26 @@ describe('the search for what a check refuses', () => {
 
   it('finds something before it stops, however little time there is', async () => {
     const { check } = checker(['s0']);
-    const found = await bisect(suspects(8), refused('all'), check, () => false);
+    const found = await bisect(suspects(8), refused('all'), { check, mayGoOn: () => false });
     expect([...found.culprits.keys()]).toEqual(['s0']);
+  });
+
+  it('blames the one that a culprit needs, where only that one is wrong', async () => {
+    // Nothing shows of s2 before s5 uses it.
+    const check = async (set: ReadonlySet<string>) => (set.has('s2') && set.has('s5') ? refused('s2') : null);
+    const all = suspects(9).map((one) => (['s5', 's7'].includes(one.id) ? { ...one, dependsOn: ['s2'] } : one));
+    const { culprits, dependents, good } = await bisect(all, refused('all'), {
+      check,
+      blame: async (culprit, passed) => (culprit === 's5' && passed.has('s2') ? 's2' : culprit),
+    });
+    expect([...culprits.keys()]).toEqual(['s2']);
+    expect([...dependents.keys()]).toEqual(['s5', 's7']);
+    expect(good).toEqual(['s0', 's1', 's3', 's4', 's6', 's8']);
   });
 
   it('blames the younger of two that do not go together', async () => {
     const check = async (set: ReadonlySet<string>) => (set.has('s3') && set.has('s6') ? refused('both') : null);
-    const { culprits } = await bisect(suspects(9), refused('all'), check);
+    const { culprits } = await bisect(suspects(9), refused('all'), { check });
     expect([...culprits]).toEqual([['s6', refused('both')]]);
   });
 });

@@ -7,6 +7,19 @@ export interface Suspect {
   readonly dependsOn: readonly string[];
 }
 
+export interface Search {
+  /** @returns null: these pass */
+  check(included: ReadonlySet<string>): Promise<Fault | null>;
+  /**
+   * The culprit may only show what is wrong with one of those that it needs.
+   * @param passed what passes without it
+   * @returns who is to blame: the culprit, or one of `passed` which, alone, made no difference
+   */
+  blame?(culprit: string, passed: ReadonlySet<string>): Promise<string>;
+  /** Asked before each check once there is a result worth keeping; false: it is kept, and the rest is undecided. */
+  mayGoOn?(culprits: number): boolean;
+}
+
 export interface Findings {
   /** Together they pass the check. */
   readonly good: readonly string[];
@@ -29,20 +42,14 @@ export class BaseRefused extends Error {
 
 /**
  * Finds out which suspects a check refuses. The first prefix that is refused, in the order of age, ends with a culprit: it is found by
- * halving, and left out with all that need it; then the rest is checked again. So one culprit among n costs at most 3 + log2(n)
- * checks beside the first, and two that do not go together cost the younger one.
+ * halving, and left out with all that need it; then the rest is checked again. So one culprit among n costs at most 2 + log2(n)
+ * checks beside the first, and who is to blame one more; two that do not go together cost the younger one.
  * @param suspects oldest first
  * @param refusal what the check said of all of them together
- * @param check null: these pass
- * @param mayGoOn asked before each check once there is a result worth keeping; false: it is kept, and the rest is undecided
  * @throws BaseRefused, and what `check` throws
  */
-export async function bisect(
-  suspects: readonly Suspect[],
-  refusal: Fault,
-  check: (included: ReadonlySet<string>) => Promise<Fault | null>,
-  mayGoOn: (culprits: number) => boolean = () => true,
-): Promise<Findings> {
+export async function bisect(suspects: readonly Suspect[], refusal: Fault, search: Search): Promise<Findings> {
+  const { check, mayGoOn = () => true } = search;
   let left = inOrder(suspects);
   let words = refusal;
   /** So many of the first have passed together. */
@@ -73,12 +80,15 @@ export async function bisect(
       if (said !== null) throw new BaseRefused(said);
       isBaseProven = true;
     }
-    const culprit = left[proven];
-    if (!culprit) return stop();
-    culprits.set(culprit.id, words);
-    const needing = dependentsOf(culprit.id, left);
-    for (const { id } of needing) dependents.set(id, culprit.id);
-    left = left.filter((one) => one !== culprit && !needing.includes(one));
+    const shown = left[proven];
+    if (!shown) return stop();
+    const passed = new Set(ids(proven));
+    const culprit = (await search.blame?.(shown.id, passed)) ?? shown.id;
+    culprits.set(culprit, words);
+    const needing = new Set(dependentsOf(culprit, left).map(({ id }) => id));
+    for (const id of needing) dependents.set(id, culprit);
+    left = left.filter(({ id }) => id !== culprit && !needing.has(id));
+    proven = left.filter(({ id }) => passed.has(id)).length;
     if (left.length === proven) return stop();
     if (!mayGoOn(culprits.size)) return stop();
     const said = await check(new Set(ids(left.length)));

@@ -68,12 +68,11 @@ export async function leaveOutRefused(
   const endMs = context.remainingMs() * (1 - SEARCH_SHARE);
   const findings = await withSpan('find refused changes', {}, async (span) => {
     try {
-      return await bisect(
-        suspects,
-        refusal,
-        (made) => asking.ask(plan.render(changes.treeWith(made)).texts),
-        (culprits) => culprits < MAX_CULPRITS && context.remainingMs() > endMs,
-      );
+      return await bisect(suspects, refusal, {
+        check: (made) => asking.ask(plan.render(changes.treeWith(made)).texts),
+        blame: (culprit, passed) => poolToBlame(culprit, passed, plan, changes, asking),
+        mayGoOn: (culprits) => culprits < MAX_CULPRITS && context.remainingMs() > endMs,
+      });
     } catch (error) {
       if (error instanceof BaseRefused) throw new LastGoodRefused(plan.loadBalancerId, suspects.length, error.fault);
       throw error;
@@ -104,6 +103,24 @@ async function forgetServed({ texts }: Plan, { transaction, amphorae }: Context)
 
 function unknown({ texts, problems }: Rendered): Rendered {
   return { texts: texts.map(({ amphora, text }) => ({ amphora: { ...amphora, appliedRevision: 0 }, text })), problems };
+}
+
+/** A new pool is written with the first listener that uses it: whether that listener is taken without it tells which of them it is. */
+async function poolToBlame(
+  id: string,
+  passed: ReadonlySet<string>,
+  plan: Plan,
+  changes: PendingChanges,
+  asking: CheckedBy,
+): Promise<string> {
+  const culprit = changes.all.find((change) => change.id === id);
+  const poolId = culprit?.kind === 'listener' ? culprit.dependsOn.find((needed) => passed.has(needed)) : undefined;
+  if (poolId === undefined) return id;
+  const isUsed = changes.treeWith(passed).listeners.some((listener) => listener.defaultPoolId === poolId);
+  if (isUsed) return id;
+  const tree = changes.treeWith(new Set([...passed, id]));
+  const listeners = tree.listeners.map((one) => (one.id === id ? { ...one, defaultPoolId: null } : one));
+  return (await asking.ask(plan.render({ ...tree, listeners }).texts)) === null ? poolId : id;
 }
 
 /** What the data plane does not serve yet, up to the plan's target. */
