@@ -42,6 +42,12 @@ const shape = {
       max: '2h',
       doc: 'Time after which a flow that another flow starts gives up. More where virtual machines are built.',
     }),
+    mendMs: duration('MEND_TIME', {
+      default: '10s',
+      min: '100ms',
+      max: '10m',
+      doc: 'How long an amphora of a pair that does not take a change is tried again before it is replaced.',
+    }),
   },
   drivers: {
     compute: oneOf('COMPUTE_DRIVER', DRIVER_NAMES.compute, { default: 'local', doc: 'What builds amphorae.' }),

@@ -3,11 +3,11 @@ import { LookupServiceService, ProcessServiceService } from '@octavia/proto';
 import { exitWithError, GrpcServer, logger, ProcessIdentity, processHandlers, runUntilSignal } from '@octavia/service';
 import { buildSlotsPart } from './build-slot-metrics.ts';
 import { readConfig } from './config.ts';
+import { deployment } from './deployment.ts';
 import { buildSlotsOf, certificatesOf, driversOf, driversPart } from './drivers.ts';
 import { FlowRunner } from './engine/flow-runner.ts';
 import { definitions } from './flows/index.ts';
 import { lookupHandlers } from './handlers/lookup.ts';
-import { managedSubnets } from './managed-subnets.ts';
 import { openWorld } from './open-world.ts';
 
 /** The worker: claims flows and runs them. It has no public port. */
@@ -18,7 +18,6 @@ async function main(): Promise<void> {
   const db = new Database({ ...config.database, applicationName: 'octavia worker' });
   const leaseDb = new Database({ url, applicationName: 'octavia worker leases', poolSize: 1 });
   const drivers = driversOf(config);
-  const subnets = managedSubnets(db, drivers.network);
   const buildSlots = buildSlotsOf(config);
   const parts = openWorld(drivers, { ...config, buildSlots });
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log });
@@ -27,7 +26,8 @@ async function main(): Promise<void> {
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));
 
   // Starts left to right; drains and stops right to left.
-  await runUntilSignal([driversPart(drivers), db, leaseDb, subnets, buildSlotsPart(db, buildSlots), flows, server], {
+  const told = [deployment(db, drivers.network), buildSlotsPart(db, buildSlots)];
+  await runUntilSignal([driversPart(drivers), db, leaseDb, ...told, flows, server], {
     settings: readConfig,
   });
 }

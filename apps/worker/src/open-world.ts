@@ -43,6 +43,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
       buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
+      mendMs: config.flows.mendMs,
     },
   };
 }
@@ -50,5 +51,5 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
 type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
   readonly buildSlots: number | null;
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
-  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs'>;
+  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;
 };

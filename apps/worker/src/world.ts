@@ -56,6 +56,8 @@ export interface WorkerSettings {
   readonly vipRestMs: number;
   /** Time of the flows that flows start, in milliseconds. */
   readonly flowDeadlineMs: number;
+  /** How long an amphora of a pair that does not take a change is tried again before it is replaced, in milliseconds. */
+  readonly mendMs: number;
 }
 
 export type WorkerStep<State> = Step<State, World>;

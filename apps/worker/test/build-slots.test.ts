@@ -54,7 +54,7 @@ describe('builds', () => {
     for (const id of ids) expect((await world.lb(id)).provisioningStatus).toBe('ACTIVE');
     expect(await counts()).toEqual({ used: 0, waiting: 0 });
     const attempts = await world.db.reader.query(
-      `SELECT DISTINCT attempts FROM flow_step WHERE name = 'build_amphora'`,
+      `SELECT DISTINCT attempts FROM flow_step WHERE name = 'build_amphorae'`,
     );
     expect(attempts).toEqual([{ attempts: 1 }]);
   });

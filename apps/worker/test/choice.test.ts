@@ -80,7 +80,7 @@ describe('choosing an amphora', () => {
   it('goes on with what an earlier try was given, and tells its choice once', async () => {
     world.compute.control.delayNext('build', 3_600_000);
     const id = await world.create();
-    await world.loseWorkerIn(id, 'build_amphora');
+    await world.loseWorkerIn(id, 'build_amphorae');
     expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
     expect(await eventsOf(id)).toHaveLength(1);
     expect(await world.serving(id)).toHaveLength(1);

@@ -42,6 +42,8 @@ const caller = { author: 'user', requestId: 'request' };
 /** As the gateway: with the trace of the request. */
 const by = () => ({ ...caller, ...currentTraceContext() });
 const CLASS = { computeFlavor: '', imageTag: '', zone: '', topology: 'SINGLE' } as const;
+/** Long enough for a few tries, short enough to wait for. */
+const MEND_MS = 1_000;
 const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
 /** A worker over noop drivers and a real database, and what a gateway would write there. */
@@ -50,7 +52,10 @@ export class TestWorld {
   readonly db: Database;
   readonly #leaseDb: Database;
   readonly compute = new NoopComputeDriver();
-  readonly network = new NoopNetworkDriver();
+  /** What another compute driver isolated, the noop network does not know. */
+  readonly network = new NoopNetworkDriver({
+    isFenced: async (amphoraId) => !this.#isComputeOurs || this.compute.isFenced(amphoraId),
+  });
   /** What the agents' check says; null: good. */
   refuse: (configuration: string) => string | null = () => null;
   readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
@@ -61,6 +66,7 @@ export class TestWorld {
   readonly #listeners = new Listeners();
   readonly #revisions = new Revisions();
   #runner: FlowRunner<World> | null = null;
+  #isComputeOurs = true;
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
@@ -84,6 +90,7 @@ export class TestWorld {
     { buildSlots = null, ...limits }: Partial<typeof LIMITS> & { readonly buildSlots?: number | null } = {},
   ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
+    this.#isComputeOurs = drivers.compute === undefined;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
@@ -102,7 +109,7 @@ export class TestWorld {
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
           buildSlots,
           vipRestMs: 60_000,
-          flows: { deadlineMs: 60_000 },
+          flows: { deadlineMs: 60_000, mendMs: MEND_MS },
         },
       ),
     });
@@ -118,7 +125,10 @@ export class TestWorld {
   }
 
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
-  async create(deadlineMs = 60_000, fields: Partial<Pick<LoadBalancer, 'placement'>> = {}): Promise<string> {
+  async create(
+    deadlineMs = 60_000,
+    fields: Partial<Pick<LoadBalancer, 'placement' | 'topology'>> = {},
+  ): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       const subnetId = NOOP_SUBNET.id;

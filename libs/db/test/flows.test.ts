@@ -124,6 +124,23 @@ describe('asking for flows', () => {
     expect(got.map(({ status }) => status)).toEqual(['ALLOCATED', 'ALLOCATED', 'ALLOCATED']);
   });
 
+  it('gives a spare of any topology, first one whose agent need not be told', async () => {
+    const [single, pair] = [uuidv7(), uuidv7()];
+    const wanted = { ...small, zone: 'south' };
+    await db.transaction(async (tx) => {
+      const common = { projectId: 'p', author: 'a', requestId: 'r', computeDriver: 'noop' };
+      await amphorae.insert(tx, { ...common, id: single, class: wanted });
+      await amphorae.insert(tx, { ...common, id: pair, class: { ...wanted, topology: 'ACTIVE_STANDBY' } });
+      for (const id of [single, pair]) await amphorae.setStatus(tx, id, 'READY');
+    });
+    expect(await amphorae.countSpares(db.reader, wanted, 'noop')).toEqual({ ready: 2, booting: 0 });
+    const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), role: 'MASTER' } as const;
+    const claim = () =>
+      db.transaction((tx) => amphorae.claimSpare(tx, { ...wanted, topology: 'ACTIVE_STANDBY' }, 'noop', owner));
+    expect((await claim())?.id).toBe(pair);
+    expect(await claim()).toMatchObject({ id: single, class: { topology: 'SINGLE' } });
+  });
+
   it('gives no spare of another class', async () => {
     const loadBalancerId = await insertLoadBalancer(db);
     const owner = { ...OWNER, loadBalancerId };

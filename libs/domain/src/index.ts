@@ -1,5 +1,6 @@
 export * from './amphora.ts';
 export * from './change.ts';
+export * from './deployment.ts';
 export * from './errors.ts';
 export * from './flow.ts';
 export * from './heartbeat.ts';

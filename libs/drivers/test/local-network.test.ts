@@ -34,8 +34,8 @@ describe('the local network driver', () => {
     const [loadBalancerId, old, young] = [randomUUID(), randomUUID(), randomUUID()];
     const vip = await driver.allocateVip({ loadBalancerId, subnetId: vipSubnet.id, address: null });
     const computeId = await compute.driver.build({ amphoraId: old });
-    await driver.plugVip({ loadBalancerId, amphoraId: old, computeId, vip });
-    const move = { loadBalancerId, amphoraId: young, computeId: 'other', vip };
+    await driver.plugVip({ loadBalancerId, amphoraId: old, computeId, vip, topology: 'SINGLE' });
+    const move = { loadBalancerId, amphoraId: young, computeId: 'other', vip, topology: 'SINGLE' } as const;
     await expect(driver.plugVip(move)).rejects.toBeInstanceOf(FenceNotConfirmed);
     await compute.driver.fence(computeId);
     await driver.plugVip(move);

@@ -63,6 +63,8 @@ export class ComeAgain {
  */
 export interface Step<State, Parts> {
   readonly name: string;
+  /** False: there is nothing to do, so the step is passed over, and leaves no trace. It tells the same whenever it is asked. */
+  isNeeded?(state: State): boolean;
   /**
    * @returns what later steps need, as JSON, or the writes that tell it; never a secret
    * @throws DomainError: `unavailable` ones are tried again

@@ -193,7 +193,7 @@ export class FlowRun<Parts> {
     const { steps } = this.#definition;
     const isDone = new Set(this.#claimed.steps.flatMap(({ position, state }) => (state === 'DONE' ? [position] : [])));
     for (const [position, step] of steps.entries()) {
-      if (isDone.has(position)) continue;
+      if (isDone.has(position) || step.isNeeded?.(this.#state) === false) continue;
       if (this.#abort.signal.aborted || this.#isDraining) {
         const failure = this.#last && (await this.#save(async (tx, done) => this.#advance(tx, done)));
         if (failure) return failure;

@@ -3,6 +3,7 @@ import { createAmphora, deleteAmphora } from './amphora.ts';
 import { createLoadBalancer } from './create-load-balancer.ts';
 import { deleteLoadBalancer } from './delete-load-balancer.ts';
 import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
+import { mendAmphora } from './mend-amphora.ts';
 import { rotateAmphoraCertificate } from './rotate-certificate.ts';
 import { sweepOrphans } from './sweep-orphans.ts';
 import { updateLoadBalancer } from './update-load-balancer.ts';
@@ -19,6 +20,7 @@ export const definitions: readonly AnyWorkerFlow[] = [
   createAmphora,
   deleteAmphora,
   failoverAmphora,
+  mendAmphora,
   rotateAmphoraCertificate,
   sweepOrphans,
 ];

@@ -1,8 +1,11 @@
+import type { Tx } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
+import type { NewAmphora } from './rounds.ts';
+import { together } from './together.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
@@ -10,47 +13,26 @@ const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
 const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
 
 export interface BuildAmphoraState {
-  readonly newAmphoraId: string;
+  readonly newAmphorae: readonly NewAmphora[];
 }
 
 /**
- * Asks the compute service for an instance, unless the amphora is a spare, once it has a build slot: until the amphora is up. What was
- * built is undone by the step that took the amphora.
+ * Asks the compute service for instances, but of spares, at the same time, once it has a build slot for each: until they are up. What
+ * was built is undone by the step that took the amphorae.
  */
-export const buildAmphora: WorkerStep<BuildAmphoraState> = {
-  name: 'build_amphora',
-  async do({ newAmphoraId }, context) {
-    const pause = await takeBuildSlots([newAmphoraId], context);
-    if (pause) return pause;
-    const { transaction, amphorae, compute, externalResources, flow } = context;
-    const amphora = await transaction(async (tx) => {
-      const found = await amphorae.get(tx, newAmphoraId);
-      if (found.status === 'BOOTING') {
-        await externalResources.announce(tx, {
-          kind: 'instance',
-          name: instanceName(newAmphoraId),
-          driver: compute.name,
-          amphoraId: newAmphoraId,
-          loadBalancerId: found.loadBalancerId,
-          flowId: flow.id,
-        });
-      }
-      return found;
-    });
-    if (amphora.status !== 'BOOTING') return;
-    const computeId = await compute.build(
-      {
-        amphoraId: newAmphoraId,
-        ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
-        ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
-        ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
-        configDriveFiles: await filesFor(amphora, context),
-      },
-      callOf(context),
+export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
+  name: 'build_amphorae',
+  async do({ newAmphorae }, context) {
+    const pause = await takeBuildSlots(
+      newAmphorae.map(({ id }) => id),
+      context,
     );
+    if (pause) return pause;
+    const records = await together(newAmphorae, context, ({ id }, limited) => build(id, limited));
+    const built = records.filter((record) => record !== null);
+    if (built.length === 0) return;
     return new Closing(async (tx) => {
-      await amphorae.update(tx, newAmphoraId, { computeId });
-      await externalResources.confirm(tx, 'instance', instanceName(newAmphoraId));
+      for (const record of built) await record(tx);
       return {};
     });
   },
@@ -58,6 +40,40 @@ export const buildAmphora: WorkerStep<BuildAmphoraState> = {
     await context.transaction((tx) => releaseBuildSlots(tx, context));
   },
 };
+
+/** Asks for the instance of one amphora. Returns what is to be written down; null: it is a spare. @throws AmphoraBuildError */
+export async function build(amphoraId: string, context: Context): Promise<((tx: Tx) => Promise<void>) | null> {
+  const { transaction, amphorae, compute, externalResources, flow } = context;
+  const amphora = await transaction(async (tx) => {
+    const found = await amphorae.get(tx, amphoraId);
+    if (found.status === 'BOOTING') {
+      await externalResources.announce(tx, {
+        kind: 'instance',
+        name: instanceName(amphoraId),
+        driver: compute.name,
+        amphoraId,
+        loadBalancerId: found.loadBalancerId,
+        flowId: flow.id,
+      });
+    }
+    return found;
+  });
+  if (amphora.status !== 'BOOTING') return null;
+  const computeId = await compute.build(
+    {
+      amphoraId,
+      ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
+      ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
+      ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
+      configDriveFiles: await filesFor(amphora, context),
+    },
+    callOf(context),
+  );
+  return async (tx) => {
+    await amphorae.update(tx, amphoraId, { computeId });
+    await externalResources.confirm(tx, 'instance', instanceName(amphoraId));
+  };
+}
 
 export function instanceName(amphoraId: string): string {
   return `amphora-${amphoraId}`;

@@ -53,6 +53,9 @@ export interface AmphoraPatch {
   readonly vrrpIp?: string | null;
   readonly haIp?: string | null;
   readonly vrrpPortId?: string | null;
+  readonly vrrpInterface?: string;
+  /** What its agent has been told. */
+  readonly topology?: AmphoraClass['topology'];
   readonly facts?: AmphoraFacts;
   readonly certExpiresAt?: Date;
   /** Revision of its load balancer that it serves now. */
@@ -74,6 +77,8 @@ const COLUMNS: Record<keyof AmphoraPatch, string> = {
   vrrpIp: 'vrrp_ip',
   haIp: 'ha_ip',
   vrrpPortId: 'vrrp_port_id',
+  vrrpInterface: 'vrrp_interface',
+  topology: 'topology',
   facts: 'facts',
   certExpiresAt: 'cert_expires_at',
   appliedRevision: 'applied_revision',
@@ -117,17 +122,19 @@ export class Amphorae {
   }
 
   /**
-   * Takes the oldest ready spare of the class for a load balancer, of another host than those that it avoids where there is one:
-   * ALLOCATED. Two transactions never get the same one, and none waits for another. Null: there is none.
+   * Takes the oldest ready spare of the class for a load balancer: ALLOCATED. One of another host than those that it avoids is taken
+   * first, then one whose agent was told the same topology; another has to be told. Two transactions never get the same one, and none
+   * waits for another. Null: there is none.
    */
   async claimSpare(tx: Tx, wanted: AmphoraClass, computeDriver: string, owner: SpareOwner): Promise<Amphora | null> {
     const [[row]]: [AmphoraRow[], number] = await tx.query(
       `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $6, project_id = $7, role = $8, applied_revision = 0,
          origin = 'SPARE', choice_reason = CASE WHEN compute_host = ANY ($9::text[]) THEN $11 ELSE $10 END, updated_at = now()
        WHERE id = (SELECT id FROM amphora
-                   WHERE status = 'READY' AND compute_flavor = $1 AND image_tag = $2 AND zone = $3 AND topology = $4
+                   WHERE status = 'READY' AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
                      AND compute_driver = $5
-                   ORDER BY coalesce(compute_host = ANY ($9::text[]), false), id LIMIT 1 FOR UPDATE SKIP LOCKED)
+                   ORDER BY coalesce(compute_host = ANY ($9::text[]), false), topology <> $4, id LIMIT 1
+                   FOR UPDATE SKIP LOCKED)
        RETURNING ${SELECTED}`,
       [
         wanted.computeFlavor,
@@ -176,15 +183,15 @@ export class Amphorae {
     return rows.map(toAmphora);
   }
 
-  /** Spares of a class that are ready or being built: what housekeeping counts. */
+  /** Spares of a class, of any topology, that are ready or being built: what housekeeping counts. */
   async countSpares(tx: Tx, wanted: AmphoraClass, computeDriver: string): Promise<{ ready: number; booting: number }> {
     const [row]: [{ ready: number; booting: number }] = await tx.query(
       `SELECT count(*) FILTER (WHERE status = 'READY')::integer AS ready,
               count(*) FILTER (WHERE status = 'BOOTING')::integer AS booting
        FROM amphora
        WHERE load_balancer_id IS NULL AND deleted_at IS NULL AND status IN ('READY', 'BOOTING') AND compute_flavor = $1
-         AND image_tag = $2 AND zone = $3 AND topology = $4 AND compute_driver = $5`,
-      [wanted.computeFlavor, wanted.imageTag, wanted.zone, wanted.topology, computeDriver],
+         AND image_tag = $2 AND zone = $3 AND compute_driver = $4`,
+      [wanted.computeFlavor, wanted.imageTag, wanted.zone, computeDriver],
     );
     return row;
   }
@@ -241,8 +248,8 @@ export class Amphorae {
 /** host() leaves the prefix length of an inet out. */
 const SELECTED = `id, load_balancer_id, status, role, compute_flavor, image_tag, zone, topology, compute_driver, compute_id,
   compute_host, image_id, host(lb_network_ip) AS lb_network_ip, agent_port, host(vrrp_ip) AS vrrp_ip, host(ha_ip) AS ha_ip,
-  vrrp_port_id, facts, cert_expires_at, applied_revision, origin, choice_reason, fault_reason, fault_message, created_at,
-  updated_at`;
+  vrrp_port_id, vrrp_interface, facts, cert_expires_at, applied_revision, origin, choice_reason, fault_reason, fault_message,
+  created_at, updated_at`;
 
 interface AmphoraRow {
   id: string;
@@ -262,6 +269,7 @@ interface AmphoraRow {
   vrrp_ip: string | null;
   ha_ip: string | null;
   vrrp_port_id: string | null;
+  vrrp_interface: string | null;
   facts: AmphoraFacts | null;
   cert_expires_at: Date | null;
   applied_revision: number;
@@ -294,6 +302,7 @@ function toAmphora(row: AmphoraRow): Amphora {
     vrrpIp: row.vrrp_ip,
     haIp: row.ha_ip,
     vrrpPortId: row.vrrp_port_id,
+    vrrpInterface: row.vrrp_interface,
     facts: row.facts,
     certExpiresAt: row.cert_expires_at,
     appliedRevision: row.applied_revision,

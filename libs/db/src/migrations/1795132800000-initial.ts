@@ -20,6 +20,19 @@ CREATE TABLE installation (
   id uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What the drivers of this deployment can do. The worker tells it at its start, and the gateway admits by it. No row: no worker
+-- has started yet.
+CREATE TABLE deployment (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- Topologies that load balancers can have.
+  topologies text[] NOT NULL CHECK (topologies <@ '{SINGLE,ACTIVE_STANDBY}'),
+  -- Whether amphorae reach members on loopback addresses.
+  reaches_loopback boolean NOT NULL,
+  -- Where amphorae reach servers of the machine that they run on. Null: it is none of ours, or loopback serves.
+  host_address inet,
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
 `;
 
 /** Columns of what administrators offer, and of the profiles behind it. */
@@ -285,6 +298,8 @@ CREATE TABLE amphora (
   vrrp_ip inet,
   ha_ip inet,
   vrrp_port_id uuid,
+  -- Name of the interface that has vrrp_ip, in the amphora.
+  vrrp_interface text,
   facts_format smallint NOT NULL DEFAULT 1,
   facts jsonb,
   cert_expires_at timestamptz,
@@ -300,7 +315,7 @@ CREATE TABLE amphora (
   CHECK ((origin IS NULL) = (choice_reason IS NULL))
 );
 CREATE INDEX amphora_load_balancer ON amphora (load_balancer_id) WHERE deleted_at IS NULL;
-CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, topology, id) WHERE status = 'READY';
+CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, id) WHERE status = 'READY';
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;

@@ -33,6 +33,21 @@ export interface AmphoraDriver {
   getHaproxyEtag(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<string | null>;
   /** Stops HAProxy and removes all files of the load balancer. Succeeds if there are none. */
   deleteLoadBalancer(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /** Name of the amphora's interface that has the address, as keepalived's configuration wants it. @throws AmphoraError none has it */
+  getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string>;
+  /** Gives keepalived its configuration, which it takes up at the next start or reload. No heartbeat is sent until it runs. */
+  uploadVrrp(
+    amphora: AmphoraEndpoint,
+    loadBalancerId: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void>;
+  /** Starts keepalived, or has the running one take up its configuration. @throws AmphoraUnavailable also when there is none */
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
+  /** Has the running keepalived take up its configuration, and keep the VIP if it has it. @throws AmphoraUnavailable also when none runs */
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
+  /** Stops keepalived: it gives up the VIP, and heartbeats end. Succeeds if none runs. */
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
   /** Uploads a file of a listener or pool, unless the agent has it (by MD5). @param file such as `<sha1>.pem` */
   uploadCertificate(
     amphora: AmphoraEndpoint,

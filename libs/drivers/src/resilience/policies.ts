@@ -81,6 +81,11 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
       stop: { context: 2, timeoutMs },
       rotateAgentCertificate: { context: 2, timeoutMs },
       updateAgentConfig: { context: 2, timeoutMs },
+      getInterface: { context: 2, timeoutMs },
+      uploadVrrp: { context: 3, timeoutMs },
+      startVrrp: { context: 1, timeoutMs },
+      reloadVrrp: { context: 1, timeoutMs },
+      stopVrrp: { context: 1, timeoutMs },
     },
     endpointOf: (_, [amphora]) => {
       const { amphoraId, lbNetworkIp, agentPort } = amphora as AmphoraEndpoint;

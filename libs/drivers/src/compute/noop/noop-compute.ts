@@ -130,6 +130,11 @@ export class NoopComputeDriver implements ComputeDriver {
 
   async close(): Promise<void> {}
 
+  /** Whether the instance was fenced or deleted here. */
+  isFenced(amphoraId: string): Promise<boolean> {
+    return this.#isGone(amphoraId);
+  }
+
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
   async disturb(amphoraId: string, state: 'STOPPED' | 'SUSPENDED'): Promise<void> {
     await this.#keep(amphoraId, { ...(await this.#find(amphoraId)), state });

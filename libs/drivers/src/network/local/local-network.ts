@@ -1,7 +1,7 @@
 import { mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { NotFound } from '@octavia/domain';
+import { type Deployment, NotFound, UnsupportedByProvider } from '@octavia/domain';
 import { formatIpv4, type Ipv4Range, ipv4Range, isInRange } from '../../addresses.ts';
 import type { CallContext } from '../../call-context.ts';
 import { fencedMarks } from '../../compute/local/options.ts';
@@ -15,7 +15,7 @@ import {
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import { readIfThere, writeWhole } from '../../files.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
-import type { AllocatedVip, NetworkDriver, Subnet, VipPort, VipRequest } from '../network-driver.ts';
+import type { AllocatedVip, NetworkDriver, PlugRequest, Subnet, VipPort, VipRequest } from '../network-driver.ts';
 
 export interface LocalNetworkOptions {
   /** Absolute; that of the local compute driver, whose marks tell which amphorae are fenced. */
@@ -37,6 +37,8 @@ export interface LocalNetworkOptions {
  */
 export class LocalNetworkDriver implements NetworkDriver {
   readonly name = 'local';
+  /** A pair needs an address of the network for each amphora, and VRRP between them. */
+  readonly abilities: Deployment = { topologies: ['SINGLE'], reachesLoopback: true, hostAddress: null };
   readonly #subnets: readonly { readonly subnet: Subnet; readonly range: Ipv4Range }[];
   readonly #fences: EpochFences;
   /** One symbolic link per allocated address, to the load balancer's id. */
@@ -107,10 +109,11 @@ export class LocalNetworkDriver implements NetworkDriver {
     });
   }
 
-  plugVip(request: Parameters<NetworkDriver['plugVip']>[0], context?: CallContext): Promise<VipPort> {
+  plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort> {
     return this.#named(async () => {
       await this.#enter(context);
-      const { loadBalancerId, amphoraId, vip } = request;
+      const { loadBalancerId, amphoraId, vip, topology } = request;
+      if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
       const { subnet } = this.#find(vip.subnetId);
       const file = join(this.#holders, loadBalancerId);
       const holder = await readIfThere(file);
