@@ -41,6 +41,7 @@ export class NoopComputeDriver implements ComputeDriver {
   readonly #world: NoopWorld;
   readonly #adopts: boolean;
   readonly #hosts: readonly string[];
+  #placing: Promise<void> = Promise.resolve();
 
   constructor(options: NoopComputeOptions = {}) {
     this.#world = openNoopWorld('compute', options);
@@ -63,15 +64,10 @@ export class NoopComputeDriver implements ComputeDriver {
       if (await this.#isGone(amphoraId)) {
         throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
       }
-      if (!(await this.#world.store.get('instances', amphoraId))) {
-        await this.#keep(amphoraId, {
-          state: 'ACTIVE',
-          zone: request.availabilityZone ?? 'noop',
-          imageId: request.imageId ?? request.imageTag ?? 'noop',
-          computeFlavor: request.amphoraFlavor ?? 'noop',
-          host: await this.#hostFor(request.apartFrom ?? []),
-        });
-      }
+      // One after the other, so that two of a pair, built at once, see each other.
+      const placed = this.#placing.then(() => this.#place(request));
+      this.#placing = placed.catch(() => {});
+      await placed;
       return PREFIX + amphoraId;
     });
   }
@@ -186,6 +182,24 @@ export class NoopComputeDriver implements ComputeDriver {
 
   async #isGone(amphoraId: string): Promise<boolean> {
     return (await this.#world.store.get('gone', amphoraId)) !== null;
+  }
+
+  async #place({
+    amphoraId,
+    availabilityZone,
+    imageId,
+    imageTag,
+    amphoraFlavor,
+    apartFrom,
+  }: BuildRequest): Promise<void> {
+    if (await this.#world.store.get('instances', amphoraId)) return;
+    await this.#keep(amphoraId, {
+      state: 'ACTIVE',
+      zone: availabilityZone ?? 'noop',
+      imageId: imageId ?? imageTag ?? 'noop',
+      computeFlavor: amphoraFlavor ?? 'noop',
+      host: await this.#hostFor(apartFrom ?? []),
+    });
   }
 
   /** The host with the fewest instances, those of `apartFrom` last. */
