@@ -10,4 +10,5 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export { type Migration, migrations } from './migrations/index.ts';
 export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';
