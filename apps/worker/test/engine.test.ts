@@ -93,7 +93,7 @@ function remembering(): { giveUp: GiveUp; abandoned: string[] } {
   return { giveUp, abandoned };
 }
 
-async function workerProcess(): Promise<ChildProcess> {
+async function workerProcess(env: Record<string, string> = {}): Promise<ChildProcess> {
   const child = spawn(process.execPath, ['--conditions=@octavia/source', 'test/engine-process.ts'], {
     env: {
       ...process.env,
@@ -101,6 +101,7 @@ async function workerProcess(): Promise<ChildProcess> {
       TEST_LEASE_MS: String(LEASE_MS),
       LOG_LEVEL: 'silent',
       NODE_OPTIONS: '',
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -362,6 +363,25 @@ describe('the engine of flows', () => {
     expect((await flows.get(db.reader, next)).state).toBe('QUEUED');
     await runner();
     await ended(next);
+    expect(await effects(next)).toEqual(['do zero', 'do two', 'settled SUCCEEDED']);
+  });
+
+  it('lets a worker of the next version finish what one of the version before had half done, in its own steps', async () => {
+    const old = await workerProcess({ TEST_WITHOUT_VERSION: '2' });
+    const forward = await start(wanted('test.build', uuidv7(), { two: 'wait' }));
+    const backward = await start(wanted('test.build', uuidv7(), { three: 'fail', 'undo two': 'wait' }));
+    await happened(forward, 'do two');
+    await happened(backward, 'undo two');
+    // Asked for by a gateway of the next version: waits for a worker that knows it.
+    const next = await start(wanted('test.build', uuidv7(), {}, { version: 2 }));
+    old.kill('SIGKILL');
+    await open('two');
+    await open('undo two');
+    await runner();
+    expect(await ended(forward)).toMatchObject({ state: 'SUCCEEDED', version: 1, epoch: 2 });
+    expect((await effects(forward)).slice(-3)).toEqual(['do two', 'do three', 'settled SUCCEEDED']);
+    expect(await ended(backward)).toMatchObject({ state: 'FAILED', version: 1 });
+    expect(await ended(next)).toMatchObject({ state: 'SUCCEEDED', version: 2 });
     expect(await effects(next)).toEqual(['do zero', 'do two', 'settled SUCCEEDED']);
   });
 

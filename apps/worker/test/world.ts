@@ -85,8 +85,11 @@ export class TestWorld {
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   }
 
-  static async open(): Promise<TestWorld> {
-    const world = new TestWorld(await testDatabase());
+  /** @param prepare changes the database before anything uses it */
+  static async open(prepare: (url: string) => Promise<unknown> = async () => {}): Promise<TestWorld> {
+    const test = await testDatabase();
+    await prepare(test.url);
+    const world = new TestWorld(test);
     await Promise.all([world.db.start(), world.#leaseDb.start()]);
     const { vipRange, ...subnet } = NOOP_SUBNET;
     if (vipRange) await world.db.transaction((tx) => new Subnets().upsert(tx, [{ ...subnet, vipRange }]));

@@ -10,6 +10,7 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export { type Migration, migrations } from './migrations/index.ts';
 export * from './offer/index.ts';
 export {
   DEPENDS_ON_REFUSED,

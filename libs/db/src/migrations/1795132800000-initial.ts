@@ -15,6 +15,11 @@ export class Initial1795132800000 implements MigrationInterface {
 }
 
 const INSTALLATION = `
+-- Oldest migration that a program must know to run on this schema. Newer ones that it does not know only add something.
+CREATE TABLE schema_floor (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  migration text NOT NULL
+);
 CREATE TABLE installation (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   id uuid NOT NULL,
