@@ -49,11 +49,11 @@ export class TestWorld {
   readonly test: TestDatabase;
   readonly db: Database;
   readonly #leaseDb: Database;
-  readonly compute = new NoopComputeDriver();
-  readonly network = new NoopNetworkDriver();
+  readonly compute: NoopComputeDriver;
+  readonly network: NoopNetworkDriver;
   /** What the agents' check says; null: good. */
   refuse: (configuration: string) => string | null = () => null;
-  readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
+  readonly amphora: NoopAmphoraDriver;
   readonly certificates = new NoopCertificatesDriver();
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
@@ -64,14 +64,18 @@ export class TestWorld {
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
-  constructor(test: TestDatabase) {
+  /** @param folder where other processes find the same outside; null: in this process alone */
+  constructor(test: TestDatabase, folder: string | null = null) {
     this.test = test;
+    this.compute = new NoopComputeDriver({ folder });
+    this.network = new NoopNetworkDriver({ folder });
+    this.amphora = new NoopAmphoraDriver({ folder, check: (configuration) => this.refuse(configuration) });
     this.db = new Database({ url: test.url, applicationName: 'test' });
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   }
 
-  static async open(): Promise<TestWorld> {
-    const world = new TestWorld(await testDatabase());
+  static async open(folder: string | null = null): Promise<TestWorld> {
+    const world = new TestWorld(await testDatabase(), folder);
     await Promise.all([world.db.start(), world.#leaseDb.start()]);
     const { vipRange, ...subnet } = NOOP_SUBNET;
     if (vipRange) await world.db.transaction((tx) => new Subnets().upsert(tx, [{ ...subnet, vipRange }]));
@@ -228,12 +232,18 @@ export class TestWorld {
 
   /** Builds a spare and waits until it is ready. */
   async spare(status = 'READY'): Promise<string> {
+    const id = await this.askForSpare();
+    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
+    return id;
+  }
+
+  /** As housekeeping: row and flow of a spare. */
+  async askForSpare(deadlineMs = 60_000): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       await this.amphorae.insert(tx, { id, projectId: 'project', ...caller, class: CLASS, computeDriver: 'noop' });
-      await this.flows.start(tx, createAmphora(id, requester));
+      await this.flows.start(tx, createAmphora(id, requester, { deadlineMs }));
     });
-    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
     return id;
   }
 

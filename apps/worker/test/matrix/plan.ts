@@ -1,0 +1,92 @@
+import type { Scenario } from './scenarios.ts';
+import { END, type Point, type Trap } from './traps.ts';
+
+/**
+ * What happens to the worker at a point. `kill`: kill -9. `stop`: SIGSTOP until another has taken the flow over; `sleep`: until the flow
+ * has ended. `cut`: it alone has no database for longer than its lease, and lives; `blip`: all connections break, once. `fail`: the
+ * step fails for good.
+ */
+export const FAULTS = ['kill', 'stop', 'sleep', 'cut', 'blip', 'fail'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** When. `in`: inside a call of a driver or a transaction of the step. */
+export const PHASES = ['before', 'in', 'after', 'undo'] as const;
+export type Phase = (typeof PHASES)[number];
+
+export interface Cell {
+  readonly scenario: Scenario;
+  readonly fault: Fault;
+  readonly phase: Phase;
+  readonly point: Point;
+  /** Set beside the one at `point`: what makes the flow fail, so that it undoes. */
+  readonly traps: readonly Trap[];
+  /** How the flow is to end. */
+  readonly ends: 'succeeded' | 'failed';
+}
+
+/** What a scenario passes through by itself, and what when its last step fails late. */
+export interface Passage {
+  readonly scenario: Scenario;
+  readonly forth: readonly Point[];
+  readonly back: readonly Point[];
+}
+
+/** What makes a flow undo everything: its last step fails once it has done its work. */
+export function lateFailure({ flow }: Scenario, lastStep: string): Trap {
+  return { flow, step: lastStep, direction: 'do', point: 'after', act: 'fail' };
+}
+
+/** Every fault at every point of a scenario. */
+export function cellsOf({ scenario, forth, back }: Passage, lastStep: string): Cell[] {
+  const own = (points: readonly Point[]) => points.filter(({ flow }) => flow === scenario.flow);
+  const forwards = own(forth).flatMap((point) =>
+    FAULTS.flatMap((fault): Cell[] => {
+      // The end of a flow is the engine's, not a step that may fail.
+      if (fault === 'fail' && point.step === END) return [];
+      const ends = fault === 'fail' ? 'failed' : 'succeeded';
+      return [{ scenario, fault, phase: phaseOf(point), point, traps: [], ends }];
+    }),
+  );
+  const backwards = own(back).filter(({ direction, step }) => direction === 'undo' || step === END);
+  const undone = backwards.flatMap((point) =>
+    FAULTS.filter((fault) => fault !== 'fail').map(
+      (fault): Cell => ({
+        scenario,
+        fault,
+        phase: 'undo',
+        point,
+        traps: [lateFailure(scenario, lastStep)],
+        ends: 'failed',
+      }),
+    ),
+  );
+  return [...forwards, ...undone];
+}
+
+/** Such as `load_balancer.update, push_configuration do effect amphora.pushHaproxy, kill, succeeded`. */
+export function titleOf({ scenario: { flow, variant }, point: { step, direction, point }, fault, ends }: Cell): string {
+  return `${flow}${variant ? ` (${variant})` : ''}, ${step} ${direction} ${point}, ${fault}, ${ends}`;
+}
+
+function phaseOf({ point }: Point): Phase {
+  if (point === 'before') return 'before';
+  return point === 'after' || point === 'saving' ? 'after' : 'in';
+}
+
+/** One cell for each flow, fault and phase, chosen by a seed: every run looks at others. */
+export function core(cells: readonly Cell[], seed: number): Cell[] {
+  const groups = Map.groupBy(cells, ({ scenario, fault, phase }) => `${scenario.flow} ${fault} ${phase}`);
+  const random = numbers(seed);
+  return [...groups.values()].flatMap((group) => group[Math.floor(random() * group.length)] ?? []);
+}
+
+/** Numbers from 0 to 1 that follow from the seed alone (mulberry32). */
+export function numbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
