@@ -43,8 +43,12 @@ function watchBreakers(drivers: Drivers): void {
     });
 }
 
-function computeOf({ drivers, local }: WorkerConfig): DriversConfig['compute'] {
-  if (drivers.compute === 'noop') return { driver: 'noop' };
+function noop(folder: string) {
+  return { driver: 'noop', options: folder ? { folder } : {} } as const;
+}
+
+function computeOf({ drivers, local, noopFolder }: WorkerConfig): DriversConfig['compute'] {
+  if (drivers.compute === 'noop') return noop(noopFolder);
   const { managementFirst, managementLast } = loopbackPlan(local.installationId);
   return {
     driver: 'local',
@@ -59,14 +63,14 @@ function computeOf({ drivers, local }: WorkerConfig): DriversConfig['compute'] {
   };
 }
 
-function networkOf({ drivers, local }: WorkerConfig): DriversConfig['network'] {
-  if (drivers.network === 'noop') return { driver: 'noop' };
+function networkOf({ drivers, local, noopFolder }: WorkerConfig): DriversConfig['network'] {
+  if (drivers.network === 'noop') return noop(noopFolder);
   const { vipSubnet } = loopbackPlan(local.installationId);
   return { driver: 'local', options: { dataFolder: local.dataFolder, subnets: [{ ...vipSubnet, name: 'loopback' }] } };
 }
 
-function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
-  if (drivers.amphora === 'noop') return { driver: 'noop' };
+function amphoraOf({ drivers, agent, noopFolder }: WorkerConfig): DriversConfig['amphora'] {
+  if (drivers.amphora === 'noop') return noop(noopFolder);
   const { clientCertFile = '', clientKeyFile, serverCaFile = '' } = agent;
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }
