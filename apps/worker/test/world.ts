@@ -267,7 +267,7 @@ export class TestWorld {
     return this.lb(id);
   }
 
-  async until(what: string, condition: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+  async until(what: string, condition: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
     const end = performance.now() + limitMs;
     while (!(await condition())) {
       if (performance.now() > end) {

@@ -1,3 +1,4 @@
+import { numbers } from '@octavia/service/testing';
 import type { Scenario } from './scenarios.ts';
 import { END, type Point, type Trap } from './traps.ts';
 
@@ -78,15 +79,4 @@ export function core(cells: readonly Cell[], seed: number): Cell[] {
   const groups = Map.groupBy(cells, ({ scenario, fault, phase }) => `${scenario.flow} ${fault} ${phase}`);
   const random = numbers(seed);
   return [...groups.values()].flatMap((group) => group[Math.floor(random() * group.length)] ?? []);
-}
-
-/** Numbers from 0 to 1 that follow from the seed alone (mulberry32). */
-export function numbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -4,16 +4,19 @@ import { renderHaproxy } from '@octavia/render';
 import { endpointOf } from '../../src/world.ts';
 import type { TestWorld } from '../world.ts';
 
+/** What is looked at: rows, and the world as noop drivers keep it. */
+export type Looked = Pick<TestWorld, 'db' | 'compute' | 'network' | 'amphora' | 'serving'>;
+
 /**
  * Compares rows with each other and with the world outside, while no flow is queued or runs. Returns what is not as it must be, a
  * sentence each. What is in ERROR may lack something, and may not have too much.
  */
-export async function untruths(world: TestWorld): Promise<string[]> {
+export async function untruths(world: Looked): Promise<string[]> {
   return (await Promise.all([ofRows(world), ofInstances(world), ofLoadBalancers(world), ofAddresses(world)])).flat();
 }
 
 /** What of everything is still there: nothing, once all has been deleted. */
-export async function leftovers(world: TestWorld): Promise<string[]> {
+export async function leftovers(world: Looked): Promise<string[]> {
   const { db, compute, network } = world;
   const [rows] = await db.reader.query(`SELECT
     (SELECT count(*) FROM amphora WHERE deleted_at IS NULL) AS amphorae,
@@ -32,7 +35,7 @@ export async function leftovers(world: TestWorld): Promise<string[]> {
     .map(([what, count]) => `Left over: ${what} (${count}).`);
 }
 
-async function ofRows({ db }: TestWorld): Promise<string[]> {
+async function ofRows({ db }: Looked): Promise<string[]> {
   const kinds = ['load_balancer', 'listener', 'pool', 'member', 'health_monitor'];
   const statements = [
     ...kinds.map((kind) => [
@@ -70,7 +73,7 @@ async function ofRows({ db }: TestWorld): Promise<string[]> {
   return rows.map(({ text }) => text);
 }
 
-async function ofInstances({ db, compute }: TestWorld): Promise<string[]> {
+async function ofInstances({ db, compute }: Looked): Promise<string[]> {
   const rows: { id: string; status: string }[] = await db.reader.query(
     `SELECT id, status FROM amphora WHERE deleted_at IS NULL AND status IN ('READY', 'ALLOCATED')`,
   );
@@ -86,7 +89,7 @@ async function ofInstances({ db, compute }: TestWorld): Promise<string[]> {
 }
 
 /** One that says ACTIVE serves what is desired, from where its VIP is. */
-async function ofLoadBalancers(world: TestWorld): Promise<string[]> {
+async function ofLoadBalancers(world: Looked): Promise<string[]> {
   const { db, compute, network } = world;
   const living = new Set((await compute.list()).flatMap((one) => (one.status === 'ACTIVE' ? [one.amphoraId] : [])));
   const rows: { id: string; topology: string }[] = await db.reader.query(
@@ -108,7 +111,7 @@ async function ofLoadBalancers(world: TestWorld): Promise<string[]> {
   return found;
 }
 
-async function serves(world: TestWorld, id: string, amphora: Awaited<ReturnType<TestWorld['serving']>>[number]) {
+async function serves(world: Looked, id: string, amphora: Awaited<ReturnType<Looked['serving']>>[number]) {
   const tree = await new Trees().read(world.db.reader, id);
   if (!tree || !amphora.facts) return false;
   const peers = (await world.serving(id)).flatMap((one) =>
@@ -119,7 +122,7 @@ async function serves(world: TestWorld, id: string, amphora: Awaited<ReturnType<
   return served === createHash('md5').update(text).digest('hex');
 }
 
-async function ofAddresses(world: TestWorld): Promise<string[]> {
+async function ofAddresses(world: Looked): Promise<string[]> {
   const { db, network } = world;
   const rows: { id: string }[] = await db.reader.query('SELECT id FROM load_balancer WHERE deleted_at IS NULL');
   const known = new Set(rows.map(({ id }) => id));
@@ -136,7 +139,7 @@ async function ofAddresses(world: TestWorld): Promise<string[]> {
 }
 
 /** Every VIP that is plugged into an amphora, of all load balancers that ever were. */
-async function plugs({ db, network }: TestWorld): Promise<{ loadBalancerId: string; amphoraId: string }[]> {
+async function plugs({ db, network }: Looked): Promise<{ loadBalancerId: string; amphoraId: string }[]> {
   const all: { id: string }[] = await db.reader.query('SELECT id FROM load_balancer');
   const held = await Promise.all(
     all.map(async ({ id }) => (await network.holders(id)).map((amphoraId) => ({ loadBalancerId: id, amphoraId }))),
