@@ -15,7 +15,7 @@ const only = process.env.MATRIX_FLOWS?.split(',');
 /** Runs the cells alone whose titles match: for whoever looks for a cause. */
 const like = process.env.MATRIX_LIKE ? { like: new RegExp(process.env.MATRIX_LIKE) } : {};
 const flows = definitions.filter(({ name }) => only === undefined || only.includes(name));
-const RESULTS = join(import.meta.dirname, '../../test-results/matrix');
+const RESULTS = join(import.meta.dirname, '../../test-results');
 /** Five times what the longest run of all cells took on two cores. */
 const LIMIT_MS = isFull ? 3_600_000 : 300_000;
 
@@ -37,8 +37,9 @@ afterAll(async () => {
   if (!matrix) return;
   await matrix.close();
   const sorted = matrix.cells.flatMap((cell) => outcomes.find((outcome) => outcome.cell === cell) ?? []);
-  mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(join(RESULTS, 'matrix.json'), JSON.stringify(asJson(sorted, seed), null, 1));
+  for (const folder of ['matrix', 'long']) mkdirSync(join(RESULTS, folder), { recursive: true });
+  writeFileSync(join(RESULTS, 'matrix/matrix.json'), JSON.stringify(asJson(sorted, seed), null, 1));
+  if (isFull) writeFileSync(join(RESULTS, 'long/matrix.md'), asTable(sorted));
   process.stdout.write(`\n${asTable(sorted)}\n${isFull ? '' : `MATRIX_SEED=${seed}\n`}`);
 });
 

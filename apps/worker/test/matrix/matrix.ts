@@ -16,6 +16,9 @@ export interface MatrixOptions {
   readonly like?: RegExp;
 }
 
+/** Cells between two signs of progress. */
+const TELL_EVERY = 50;
+
 /** All cells of all flows, run in several worlds at once. */
 export class Matrix {
   readonly cells: readonly Cell[];
@@ -44,9 +47,11 @@ export class Matrix {
 
   /** Runs every cell, and tells each as it ends. */
   async run(told: (outcome: Outcome) => void): Promise<void> {
+    let ended = 0;
     await over(this.#slots, this.cells, async (slot, cell) => {
       const outcome = await slot.run(cell);
       told(outcome);
+      if (++ended % TELL_EVERY === 0) process.stderr.write(`${ended} of ${this.cells.length} cells\n`);
       if (outcome.faults.length === 0) return;
       await slot.close().catch(() => {});
       this.#slots[this.#slots.indexOf(slot)] = await Slot.open(this.#workers.take);

@@ -21,6 +21,8 @@ export interface Scenario {
   prepare?(world: TestWorld): Promise<Known>;
   /** Asks for the flow. Nothing runs yet. */
   start(world: TestWorld, known: Known): Promise<Known | undefined>;
+  /** Whether a deletion or a failover of `known.lb` may ask it to stop. */
+  readonly isStoppable?: boolean;
   /** Status of what it is about when it has succeeded, and when it has failed for good. */
   readonly succeeded: string;
   readonly failed: readonly string[];
@@ -59,6 +61,7 @@ const ofLoadBalancer = {
 const created = {
   ...ofLoadBalancer,
   flow: 'load_balancer.create',
+  isStoppable: true,
   async start(world: TestWorld) {
     const lb = await world.create(DEADLINE_MS);
     return { lb, listener: await world.addListener(lb, 80, DEADLINE_MS) };
@@ -93,6 +96,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...ofLoadBalancer,
     flow: 'load_balancer.update',
+    isStoppable: true,
     prepare: serving,
     async start(world, { lb = '', listener = '' }) {
       await world.addListener(lb, 81, DEADLINE_MS);
@@ -114,12 +118,14 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...ofLoadBalancer,
     flow: 'load_balancer.failover',
+    isStoppable: true,
     prepare: serving,
     start: (world, known) => ofLoadBalancer.repair(world, known).then(() => undefined),
   },
   {
     ...ofLoadBalancer,
     flow: 'amphora.failover',
+    isStoppable: true,
     variant: 'to a spare',
     prepare: servingWithSpare,
     async start(world, known) {

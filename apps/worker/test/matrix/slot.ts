@@ -3,11 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DriversConfig } from '@octavia/drivers';
-import { deleteAmphora } from '@octavia/flows';
+import { deleteAmphora, failoverLoadBalancer } from '@octavia/flows';
 import { requester, TestWorld } from '../world.ts';
 import { CutProxy } from './cut-proxy.ts';
-import type { Cell, Passage } from './plan.ts';
-import { lateFailure } from './plan.ts';
+import { type Cell, type Fault, lateFailure, type Passage } from './plan.ts';
 import type { Known, Scenario } from './scenarios.ts';
 import { keyOf, type Trap } from './traps.ts';
 import { leftovers, untruths } from './truth.ts';
@@ -18,6 +17,18 @@ const LEASE_MS = 1_000;
 /** Deadline of the flows, and what a busy machine adds. */
 const LIMIT_MS = 45_000;
 const LOOK_MS = 10;
+
+/** What the trap does to the worker. */
+const ACTS: Readonly<Record<Fault, Trap['act']>> = {
+  kill: 'kill',
+  stop: 'stop',
+  sleep: 'stop',
+  cut: 'hold',
+  blip: 'hold',
+  fail: 'fail',
+  delete: 'hold',
+  failover: 'hold',
+};
 
 export interface Outcome {
   readonly cell: Cell;
@@ -104,8 +115,7 @@ export class Slot {
     await victim.tell.run();
     const known = { ...(await scenario.prepare?.(world)) };
     await victim.tell.rest();
-    const acts = { kill: 'kill', stop: 'stop', sleep: 'stop', cut: 'hold', blip: 'hold', fail: 'fail' } as const;
-    await victim.tell.arm([{ ...point, act: acts[fault] }, ...traps]);
+    await victim.tell.arm([{ ...point, act: ACTS[fault] }, ...traps]);
     Object.assign(known, await scenario.start(world, known));
     const trapped = victim.nextTrap();
     await victim.tell.run();
@@ -116,7 +126,7 @@ export class Slot {
     } else {
       const reached = await Promise.race([trapped.then(() => true), sleep(LIMIT_MS, false)]);
       if (!reached) return ['The point was not reached.'];
-      await this.#strike(fault, point.flow, victim);
+      await this.#strike(fault, point.flow, victim, known);
     }
     if (fault === 'kill') await victim.end();
     else await victim.tell.rest();
@@ -127,13 +137,17 @@ export class Slot {
   }
 
   /** Does to the trapped worker what the fault says, and waits until its flow and all that follows have ended. */
-  async #strike(fault: Cell['fault'], flow: string, victim: WorkerProcess): Promise<void> {
+  async #strike(fault: Fault, flow: string, victim: WorkerProcess, { lb = '' }: Known): Promise<void> {
     if (fault === 'cut') this.#proxy.cut();
     if (fault === 'stop' || fault === 'sleep') await this.#until('a stop', async () => victim.isStopped);
     const epoch = await this.#epoch(flow);
     await this.#survivor.tell.run();
     if (fault === 'blip') await this.#world.test.cutConnections();
-    if (fault === 'cut' || fault === 'blip') await victim.tell.goOn();
+    if (fault === 'delete') await this.#world.delete(lb);
+    if (fault === 'failover') {
+      await this.#world.db.transaction((tx) => this.#world.flows.start(tx, failoverLoadBalancer(lb, requester)));
+    }
+    if (ACTS[fault] === 'hold') await victim.tell.goOn();
     if (fault === 'stop') {
       await this.#until('a takeover', async () => (await this.#epoch(flow)) > epoch);
       victim.wake();
@@ -148,7 +162,7 @@ export class Slot {
     const { excused = [] } = scenario;
     const faults: string[] = [];
     const status = await scenario.status(this.#world, known);
-    const expected = ends === 'failed' ? scenario.failed : [scenario.succeeded];
+    const expected = { failed: scenario.failed, succeeded: [scenario.succeeded], deleted: ['DELETED'] }[ends];
     if (!expected.includes(status)) faults.push(`It is ${status} instead of ${expected.join(' or ')}.`);
     const lies = await untruths(this.#world);
     const isExcused = (lie: string) => ends === 'failed' && excused.some((start) => lie.startsWith(start));
