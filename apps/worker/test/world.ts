@@ -54,7 +54,7 @@ export class TestWorld {
   /** What the agents' check says; null: good. */
   refuse: (configuration: string) => string | null = () => null;
   readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
-  readonly certificates = new NoopCertificatesDriver();
+  readonly certificates = new NoopCertificatesDriver({ isReal: false });
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
   readonly #loadBalancers = new LoadBalancers();
