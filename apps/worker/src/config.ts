@@ -45,6 +45,12 @@ const shape = {
       max: '2h',
       doc: 'Time after which a flow that another flow starts gives up. More where virtual machines are built.',
     }),
+    mendMs: duration('MEND_TIME', {
+      default: '10s',
+      min: '100ms',
+      max: '10m',
+      doc: 'How long an amphora of a pair that does not take a change is tried again before it is replaced.',
+    }),
   },
   drivers: {
     compute: oneOf('COMPUTE_DRIVER', DRIVER_NAMES.compute, { default: 'local', doc: 'What builds amphorae.' }),
@@ -58,6 +64,10 @@ const shape = {
       doc: 'What issues the certificates of agents.',
     }),
   },
+  noopFolder: text('NOOP_FOLDER', {
+    default: '',
+    doc: 'Folder where noop drivers keep the world that they pretend, so that it outlives the worker: for tests.',
+  }),
   local: {
     installationId: text('INSTALLATION_ID', {
       doc: 'Id of this installation. Addresses of local drivers are derived from it, so that two share a machine.',
@@ -95,6 +105,12 @@ const shape = {
       }),
     },
   },
+  buildSlots: integer('BUILD_SLOTS', {
+    default: 0,
+    min: -1,
+    max: 10_000,
+    doc: 'Amphorae that are built at once, at most, over all workers. 0: as suits the compute driver: two for each CPU with local, no limit with noop. -1: no limit.',
+  }),
   amphora: {
     computeFlavor: text('COMPUTE_FLAVOR', { default: '', doc: 'Compute flavor of amphorae.' }),
     imageTag: text('AMPHORA_IMAGE_TAG', { default: '', doc: 'Tag of the image of amphorae.' }),

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import {
   DRIVER_NAMES,
   type Drivers,
@@ -28,6 +29,15 @@ export function certificatesOf({ grpc, agent }: WorkerConfig): Pick<TlsFiles, 'c
   return [grpc.tls, ...(clientCertFile && serverCaFile ? [{ certFile: clientCertFile, caFile: serverCaFile }] : [])];
 }
 
+/** Builds for each CPU of this machine: booting an agent takes one for a third of a second. Source: measured with the local driver. */
+const LOCAL_BUILDS_PER_CPU = 2;
+
+/** How many amphorae are built at once, over all workers. Null: no limit. */
+export function buildSlotsOf({ buildSlots, drivers }: Pick<WorkerConfig, 'buildSlots' | 'drivers'>): number | null {
+  if (buildSlots !== 0) return buildSlots < 0 ? null : buildSlots;
+  return drivers.compute === 'local' ? LOCAL_BUILDS_PER_CPU * availableParallelism() : null;
+}
+
 /** Shows the drivers' circuit breakers while the process runs, and closes the drivers at its end. */
 export function driversPart(drivers: Drivers): Part {
   return { name: 'drivers', start: async () => watchBreakers(drivers), stop: () => drivers.close() };
@@ -53,8 +63,12 @@ function watchBreakers(drivers: Drivers): void {
     });
 }
 
-function computeOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['compute'] {
-  if (drivers.compute === 'noop') return { driver: 'noop' };
+function noop(folder: string) {
+  return { driver: 'noop', options: folder ? { folder } : {} } as const;
+}
+
+function computeOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['compute'] {
+  if (drivers.compute === 'noop') return noop(noopFolder);
   const loopback = loopbackPlan(local.installationId);
   return {
     driver: 'local',
@@ -70,8 +84,8 @@ function computeOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan)
   };
 }
 
-function networkOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['network'] {
-  if (drivers.network === 'noop') return { driver: 'noop' };
+function networkOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['network'] {
+  if (drivers.network === 'noop') return noop(noopFolder);
   const { dataFolder } = local;
   if (namespaces) {
     return { driver: 'local', options: { dataFolder, namespaces, subnets: [{ ...namespaces.vip, name: 'vips' }] } };
@@ -80,8 +94,8 @@ function networkOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan)
   return { driver: 'local', options: { dataFolder: local.dataFolder, subnets: [{ ...vipSubnet, name: 'loopback' }] } };
 }
 
-function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
-  if (drivers.amphora === 'noop') return { driver: 'noop' };
+function amphoraOf({ drivers, agent, noopFolder }: WorkerConfig): DriversConfig['amphora'] {
+  if (drivers.amphora === 'noop') return noop(noopFolder);
   const { clientCertFile = '', clientKeyFile, serverCaFile = '' } = agent;
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }

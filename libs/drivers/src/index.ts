@@ -16,6 +16,7 @@ export * from './compute/local/local-compute.ts';
 export type { LocalComputeOptions } from './compute/local/options.ts';
 export * from './compute/noop/noop-compute.ts';
 export * from './errors.ts';
+export type * from './leftover.ts';
 export { addressesIn, type KernelHoldings, kernelHoldings } from './namespaces/holdings.ts';
 export { amphoraNames, type NamespacePlan, namespacePlan, pairNames } from './namespaces/plan.ts';
 export { type PrepareRequest, preparedPlan, prepareNamespaces, removeNamespaces } from './namespaces/prepare.ts';

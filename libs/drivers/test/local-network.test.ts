@@ -65,6 +65,9 @@ describe('the local network driver', () => {
     await driver.plugVip({ loadBalancerId, amphoraId: old, computeId, vip, topology: 'SINGLE' });
     const move = { loadBalancerId, amphoraId: young, computeId: 'other', vip, topology: 'SINGLE' } as const;
     await expect(driver.plugVip(move)).rejects.toBeInstanceOf(FenceNotConfirmed);
+    await driver.plugVip({ ...move, confirmedFences: [old] });
+    await driver.plugVip({ ...move, amphoraId: old, computeId }); // Nothing knows that it was there.
+    await expect(driver.plugVip(move)).rejects.toBeInstanceOf(FenceNotConfirmed);
     await compute.driver.fence(computeId);
     await driver.plugVip(move);
     await driver.unplugVip({ loadBalancerId, amphoraId: old }); // Late: the young one keeps it.

@@ -34,18 +34,6 @@ export function plugRoutes(network: Network): Route[] {
         return { status: 202, body: { message: 'OK', details: `${verb} interface ${name}` } };
       },
     },
-    {
-      method: 'GET',
-      path: '/1.0/interface/:ip',
-      maxBodyBytes: 0,
-      async handle({ params }) {
-        const { ip = '' } = params;
-        if (isIP(ip) === 0) throw new RequestError(400, 'Invalid IP address');
-        const name = await network.interfaceOf(ip);
-        if (name === null) throw new RequestError(404, 'Error interface not found for IP address');
-        return { status: 200, body: { message: 'OK', interface: name } };
-      },
-    },
   ];
 }
 

@@ -1,5 +1,5 @@
-import { deltaOf, Members, NO_RELATIVES, Pools } from '@octavia/db';
-import { type Caller, changed } from '@octavia/domain';
+import { Members, NO_RELATIVES, Pools } from '@octavia/db';
+import { type Caller, changed, deletionOf, deltaOf } from '@octavia/domain';
 import {
   CreateMemberRequest,
   type DeleteMemberRequest,
@@ -92,7 +92,7 @@ async function update(parts: Parts, request: UpdateMemberRequest, caller: Caller
 
 async function remove(parts: Parts, request: DeleteMemberRequest, caller: Caller): Promise<Message> {
   return removeChild(parts, 'DeleteMember', members, request, caller, async ({ tx, by }, begun, id) => {
-    await members.markDeleting(tx, begun, by, 'id', id);
-    return {};
+    const [gone] = await members.markDeleting(tx, begun, by, 'id', id);
+    return deletionOf(gone ?? {});
   });
 }

@@ -10,21 +10,25 @@ import {
   NotSuspendedError,
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
+import { writeAllWhole } from '../../files.ts';
+import type { Leftover } from '../../leftover.ts';
 import { removeNamespace, unplugPairs } from '../../namespaces/amphora-network.ts';
 import { amphoraNames } from '../../namespaces/plan.ts';
 import { ownAddresses } from '../../network/local/namespaces-plugging.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { buildInstance } from './build-instance.ts';
 import { removeCgroup } from './cgroup.ts';
+import { configDrive } from './config-drive.ts';
 import { fenceAmphora } from './fence-amphora.ts';
 import { FenceMarks } from './fence-marks.ts';
 import { openHostId } from './host-id.ts';
 import { type InstanceRecord, readRecord } from './instance-record.ts';
 import { describeInstance } from './instance-status.ts';
 import { AddressLeases } from './leases.ts';
+import { localLeftovers, removeNameless } from './leftovers.ts';
 import {
   checkOptions,
   type InstancePaths,
@@ -89,6 +93,23 @@ export class LocalComputeDriver implements ComputeDriver {
     });
   }
 
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      checkFiles(amphoraId, files);
+      const record = await readRecord(paths.record);
+      if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+      this.#checkOwner(record, hostId);
+      await writeAllWhole(configDrive(files, record, paths, this.#options), async () => {
+        // The drafts took a while: who lost the flow meanwhile changes nothing, and a fence is final.
+        await this.#fences.admit(context);
+        context?.signal?.throwIfAborted();
+        if (!(await this.#marks.has(amphoraId))) return;
+        throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
+      });
+    });
+  }
+
   delete(computeId: string, context?: CallContext): Promise<void> {
     return this.#named(async () => {
       const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
@@ -137,6 +158,31 @@ export class LocalComputeDriver implements ComputeDriver {
       }
       return found;
     });
+  }
+
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      return localLeftovers({
+        layout: this.#layout,
+        hostId: await this.hostId(),
+        namespaces: this.#options.namespaces,
+        ownAddresses: ownAddresses(this.#layout.dataFolder),
+      });
+    });
+  }
+
+  async removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    const { amphoraId } = leftover;
+    if (amphoraId !== null) {
+      await this.delete(`${await this.hostId()}:${amphoraId}`, context);
+      const { namespaces } = this.#options;
+      // One that lost its namespace stays on the bridge.
+      if (namespaces && leftover.kind === 'link') await unplugPairs(namespaces, amphoraId, ['management', 'vip']);
+      return;
+    }
+    await this.#fences.admit(context);
+    await this.#named(() => removeNameless(leftover, { layout: this.#layout }));
   }
 
   fence(computeId: string, context?: CallContext): Promise<void> {

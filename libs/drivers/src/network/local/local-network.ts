@@ -4,10 +4,12 @@ import { formatIpv4, type Ipv4Range, ipv4Range, isInRange } from '../../addresse
 import type { CallContext } from '../../call-context.ts';
 import { NetworkUnavailable, NoFreeAddress, VipAddressOutside, VipAddressTaken } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
+import type { Leftover } from '../../leftover.ts';
 import type { NamespacePlan } from '../../namespaces/plan.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
 import type { AllocatedVip, NetworkDriver, PlugRequest, Subnet, VipPort, VipRequest } from '../network-driver.ts';
 import { Holders } from './holders.ts';
+import { networkLeftovers } from './leftovers.ts';
 import { NamespacesPlugging } from './namespaces-plugging.ts';
 import { LoopbackPlugging, type Plugging } from './plugging.ts';
 import { VipAddresses } from './vip-addresses.ts';
@@ -111,11 +113,11 @@ export class LocalNetworkDriver implements NetworkDriver {
   plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort> {
     return this.#named(async () => {
       await this.#enter(context);
-      const { loadBalancerId, amphoraId, vip, topology } = request;
+      const { loadBalancerId, amphoraId, vip, topology, confirmedFences = [] } = request;
       const { subnet } = this.#find(vip.subnetId);
-      await this.#holders.enter(loadBalancerId, amphoraId, MAX_HOLDERS[topology], (holder) =>
-        this.#plugging.mayAnswer(holder),
-      );
+      const mayAnswer = async (holder: string) =>
+        !confirmedFences.includes(holder) && (await this.#plugging.mayAnswer(holder));
+      await this.#holders.enter(loadBalancerId, amphoraId, MAX_HOLDERS[topology], mayAnswer);
       const port = await this.#plugging.plug(amphoraId, vip, topology);
       return { vipAddress: vip.address, subnetCidr: subnet.cidr, gateway: null, mtu: null, hostRoutes: [], ...port };
     });
@@ -126,6 +128,19 @@ export class LocalNetworkDriver implements NetworkDriver {
       await this.#enter(context);
       await this.#unplug(request.loadBalancerId, request.amphoraId);
     });
+  }
+
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      return networkLeftovers(this.#addresses, this.#holders);
+    });
+  }
+
+  async removeLeftover({ kind, loadBalancerId, amphoraId }: Leftover, context?: CallContext): Promise<void> {
+    if (loadBalancerId === null) return;
+    if (kind === 'vip') await this.releaseVip(loadBalancerId, context);
+    if (kind === 'holder' && amphoraId !== null) await this.unplugVip({ loadBalancerId, amphoraId }, context);
   }
 
   async close(): Promise<void> {}

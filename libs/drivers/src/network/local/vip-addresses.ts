@@ -38,11 +38,11 @@ export class VipAddresses {
 
   /** Addresses that the owner has. */
   async of(owner: string): Promise<readonly string[]> {
-    return (await this.#all()).filter((one) => one.owner === owner).map(({ address }) => address);
+    return (await this.all()).filter((one) => one.owner === owner).map(({ address }) => address);
   }
 
   async owners(): Promise<readonly string[]> {
-    return (await this.#all()).map(({ owner }) => owner);
+    return (await this.all()).map(({ owner }) => owner);
   }
 
   /** Gives back all that the owner has. */
@@ -50,7 +50,8 @@ export class VipAddresses {
     for (const address of await this.of(owner)) await rm(join(this.#folder, address), { force: true });
   }
 
-  async #all(): Promise<readonly { address: string; owner: string }[]> {
+  /** Every address that somebody has. */
+  async all(): Promise<readonly { address: string; owner: string }[]> {
     const addresses = await readdir(this.#folder).catch(() => []);
     const owners = await Promise.all(addresses.map((one) => readlink(join(this.#folder, one)).catch(() => null)));
     return addresses.flatMap((address, index) => {
