@@ -14,7 +14,7 @@ import { eventually } from './world/world.ts';
 const why = whyNoPair();
 const title = why === null ? 'a pair of amphorae' : `a pair of amphorae (skipped: ${why})`;
 
-/** Expected: 0.1 to 0.45 s. Tests run on a loaded machine; the benchmark beside this file has the goal of 1 s. */
+/** Expected: 0.1 to 0.45 s. Tests run on a loaded machine; bench/takeover.ts has the goal of 1 s. */
 const MAX_GAP_MS = 2_500;
 /** Neighbours may see two MAC addresses for as long. */
 const MAX_OVERLAP_MS = 300;
