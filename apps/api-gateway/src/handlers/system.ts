@@ -1,4 +1,5 @@
 import {
+  Deployments,
   type FlowRecord,
   Flows,
   firstToExpire,
@@ -8,7 +9,7 @@ import {
   overview,
   schemaVersion,
 } from '@octavia/db';
-import { type Caller, InvalidRequest } from '@octavia/domain';
+import { type Caller, type Deployment, InvalidRequest } from '@octavia/domain';
 import type {
   Capabilities,
   HealthMonitorType,
@@ -19,6 +20,7 @@ import type {
   SetLogLevelRequest,
   SystemServiceService,
   SystemStatus,
+  Topology,
 } from '@octavia/proto';
 import { CAPABILITIES } from '@octavia/render';
 import { changeLogLevel, type Handlers, unary, VERSION } from '@octavia/service';
@@ -33,19 +35,20 @@ const CHECK_MS = 1_000;
 const FAILURES_SHOWN = 5;
 
 const flows = new Flows();
+const deployments = new Deployments();
 
 export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceService> {
   return {
-    getCapabilities: unary((_, { caller }) => {
+    getCapabilities: unary(async (_, { caller }) => {
       readScope(caller, 'Reading capabilities');
-      return capabilities();
+      return capabilities(await deployments.get(parts.db.reader));
     }),
     getSystemStatus: unary((_, { caller }) => systemStatus(parts, caller)),
     setLogLevel: unary((request, { caller }) => setLogLevel(parts, request, caller)),
   };
 }
 
-function capabilities(): Capabilities {
+function capabilities(deployment: Deployment | null): Capabilities {
   const protocol = (word: string) => enumOf<Protocol>('PROTOCOL_', word);
   return {
     listenerProtocols: CAPABILITIES.listenerProtocols.map(protocol),
@@ -57,6 +60,7 @@ function capabilities(): Capabilities {
     sessionPersistenceTypes: CAPABILITIES.sessionPersistenceTypes.map((word) =>
       enumOf<SessionPersistence_Type>('TYPE_', word),
     ),
+    topologies: (deployment?.topologies ?? []).map((word) => enumOf<Topology>('TOPOLOGY_', word)),
   };
 }
 

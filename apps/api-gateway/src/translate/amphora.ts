@@ -13,6 +13,7 @@ export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined
     agentPort: amphora.agentPort,
     vrrpIp: amphora.vrrpIp ?? '',
     haIp: amphora.haIp ?? '',
+    vrrpInterface: amphora.vrrpInterface ?? '',
     cachedZone: amphora.class.zone,
     imageId: amphora.imageId ?? '',
     computeFlavor: amphora.class.computeFlavor,

@@ -48,6 +48,10 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     `Amphora ${event.objectId} is the load balancer's now (${text(payload.origin)}): ${text(payload.reason)}.`,
   amphora_fenced: (event, payload) =>
     `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+  amphora_unreachable: (event, payload) =>
+    `Amphora ${event.objectId} did not take what the other one of the pair serves, so it is tried again: ${text(payload.message)} [${text(payload.reason)}]`,
+  amphora_given_up: (event, payload) =>
+    `Amphora ${event.objectId} stayed away, so it is replaced: ${text(payload.message)} [${text(payload.reason)}]`,
   vip_plugged: (event, payload) =>
     `Amphora ${event.objectId} holds the VIP ${text(payload.address)} (${text(payload.ms)} ms).`,
   configuration_pushed: (event, payload) =>

@@ -207,6 +207,7 @@ export interface Amphora {
   /** Where its agent answers. */
   lbNetworkIp: string;
   agentPort: number;
+  /** Its own address in the VIP's subnet. Of a pair it is never the VIP. */
   vrrpIp: string;
   /** The VIP, while it holds one. */
   haIp: string;
@@ -240,6 +241,8 @@ export interface Amphora {
   imageTag: string;
   /** The compute host that it is on. Empty: not known. */
   computeHost: string;
+  /** Of a pair: name of the interface in the amphora that has its own address in the VIP's subnet (`vrrp_ip`). Empty otherwise. */
+  vrrpInterface: string;
 }
 
 /** Request of GetAmphora. */
@@ -326,6 +329,7 @@ function createBaseAmphora(): Amphora {
     choiceReason: "",
     imageTag: "",
     computeHost: "",
+    vrrpInterface: "",
   };
 }
 
@@ -402,6 +406,9 @@ export const Amphora: MessageFns<Amphora> = {
     }
     if (message.computeHost !== "") {
       writer.uint32(194).string(message.computeHost);
+    }
+    if (message.vrrpInterface !== "") {
+      writer.uint32(202).string(message.vrrpInterface);
     }
     return writer;
   },
@@ -611,6 +618,14 @@ export const Amphora: MessageFns<Amphora> = {
             message.computeHost = reader.string();
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.vrrpInterface = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -721,6 +736,11 @@ export const Amphora: MessageFns<Amphora> = {
         : isSet(object.compute_host)
         ? globalThis.String(object.compute_host)
         : "",
+      vrrpInterface: isSet(object.vrrpInterface)
+        ? globalThis.String(object.vrrpInterface)
+        : isSet(object.vrrp_interface)
+        ? globalThis.String(object.vrrp_interface)
+        : "",
     };
   },
 
@@ -798,6 +818,9 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.computeHost !== "") {
       obj.computeHost = message.computeHost;
     }
+    if (message.vrrpInterface !== "") {
+      obj.vrrpInterface = message.vrrpInterface;
+    }
     return obj;
   },
 
@@ -830,6 +853,7 @@ export const Amphora: MessageFns<Amphora> = {
     message.choiceReason = object.choiceReason ?? "";
     message.imageTag = object.imageTag ?? "";
     message.computeHost = object.computeHost ?? "";
+    message.vrrpInterface = object.vrrpInterface ?? "";
     return message;
   },
 };
