@@ -1,5 +1,6 @@
 import { placementOf } from '@octavia/domain';
-import { failoverLoadBalancer } from '@octavia/flows';
+import { NoopComputeDriver } from '@octavia/drivers';
+import { failoverAmphora, failoverLoadBalancer } from '@octavia/flows';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { requester, TestWorld } from './world.ts';
 
@@ -28,7 +29,10 @@ describe('choosing an amphora', () => {
     const [amphora] = await world.serving(id);
     expect(amphora).toMatchObject({
       id: first,
-      choice: { origin: 'SPARE', reason: expect.stringMatching(/^the oldest ready spare of its class \(SINGLE, /) },
+      choice: {
+        origin: 'SPARE',
+        reason: expect.stringMatching(/^the oldest ready spare of its class \(compute flavor \(default\), /),
+      },
     });
     expect(await eventsOf(id)).toEqual([
       { object_id: first, payload: expect.objectContaining({ ...amphora?.choice, role: 'STANDALONE', zone: '' }) },
@@ -45,8 +49,7 @@ describe('choosing an amphora', () => {
       imageId: 'beta',
       choice: {
         origin: 'NEW',
-        reason:
-          'no ready spare of its class (SINGLE, compute flavor large, image beta, zone az2); 1 ready of other classes',
+        reason: 'no ready spare of its class (compute flavor large, image beta, zone az2); 1 ready of other classes',
       },
     });
     expect(built().at(-1)).toMatchObject({ amphoraFlavor: 'large', imageTag: 'beta', availabilityZone: 'az2' });
@@ -84,5 +87,33 @@ describe('choosing an amphora', () => {
     expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
     expect(await eventsOf(id)).toHaveLength(1);
     expect(await world.serving(id)).toHaveLength(1);
+  });
+
+  it('puts the two of a pair on different compute hosts, as far as there are several', async () => {
+    const compute = new NoopComputeDriver({ hosts: ['h1', 'h2'] });
+    const pairs = await TestWorld.open();
+    try {
+      await pairs.work({ compute });
+      const id = await pairs.create(60_000, { topology: 'ACTIVE_STANDBY' });
+      expect(await pairs.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+      const serving = await pairs.serving(id);
+      expect(serving.map(({ computeHost }) => computeHost).sort()).toEqual(['h1', 'h2']);
+      expect(serving.map(({ choice }) => choice?.reason).join()).toContain('built apart from its peer');
+      const [one, other] = serving;
+      const spares = [await pairs.spare(), await pairs.spare()];
+      const hosts = await Promise.all(
+        spares.map(async (spare) => (await pairs.amphorae.get(pairs.db.reader, spare)).computeHost),
+      );
+      expect([...hosts].sort()).toEqual(['h1', 'h2']);
+      // Of the two spares, the one that is not on the host of the survivor.
+      await pairs.db.transaction((tx) => pairs.flows.start(tx, failoverAmphora(one?.id ?? '', id, requester)));
+      expect(await pairs.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+      const successor = (await pairs.serving(id)).find((amphora) => amphora.id !== other?.id);
+      expect(spares).toContain(successor?.id);
+      expect(successor?.computeHost).not.toBe(other?.computeHost);
+      expect(successor?.choice?.reason).toContain('on another compute host than its peer');
+    } finally {
+      await pairs.close();
+    }
   });
 });

@@ -73,10 +73,10 @@ export interface AmphoraChoice {
   readonly reason: string;
 }
 
-/** For people: flavor, image and zone of a class, the deployment's default as such. */
-export function describeClass({ computeFlavor, imageTag, zone, topology }: AmphoraClass): string {
+/** For people: flavor, image and zone of a class, the deployment's default as such. Any spare of them can be told its topology. */
+export function describeClass({ computeFlavor, imageTag, zone }: Omit<AmphoraClass, 'topology'>): string {
   const named = (what: string, value: string): string => `${what} ${value === '' ? '(default)' : value}`;
-  return `${topology}, ${named('compute flavor', computeFlavor)}, ${named('image', imageTag)}, ${named('zone', zone)}`;
+  return `${named('compute flavor', computeFlavor)}, ${named('image', imageTag)}, ${named('zone', zone)}`;
 }
 
 export interface Amphora {

@@ -70,7 +70,8 @@ function assertServed(
   for (const key of Object.keys(data)) {
     if (capabilities.some(({ name, isServed }) => name === key && isServed)) continue;
     const shown = `${path}.${key.slice(0, MAX_VALUE)}`;
-    check.add(shown, 'UNSUPPORTED_BY_PROVIDER', `is not supported by this deployment; ${method} names what is`);
+    const what = `${key.slice(0, MAX_VALUE)} is not supported by this deployment; ${method} names what is`;
+    check.add(shown, 'UNSUPPORTED_BY_PROVIDER', what);
   }
 }
 
@@ -79,11 +80,11 @@ function topology(path: string, data: Data, check: Violations): Topology | undef
   if (value === undefined) return undefined;
   const field = `${path}.loadbalancer_topology`;
   if (value !== 'SINGLE' && value !== 'ACTIVE_STANDBY') {
-    check.add(field, 'INVALID_TOPOLOGY', 'must be SINGLE or ACTIVE_STANDBY');
+    check.add(field, 'INVALID_TOPOLOGY', 'loadbalancer_topology must be SINGLE or ACTIVE_STANDBY');
     return undefined;
   }
   if (!CAPABILITIES.topologies.includes(value)) {
-    check.add(field, 'UNSUPPORTED_BY_PROVIDER', `${value} is not supported by this deployment`);
+    check.add(field, 'UNSUPPORTED_BY_PROVIDER', `loadbalancer_topology ${value} is not supported by this deployment`);
   }
   return value;
 }
@@ -91,8 +92,10 @@ function topology(path: string, data: Data, check: Violations): Topology | undef
 function word(path: string, data: Data, key: string, check: Violations): string | undefined {
   const value = data[key];
   if (value === undefined) return undefined;
-  if (typeof value === 'string' && value !== '') return check.text(`${path}.${key}`, value, MAX_VALUE);
-  check.add(`${path}.${key}`, 'INVALID_TEXT', 'must be a text that is not empty');
+  const isGood = typeof value === 'string' && value !== '' && value.length <= MAX_VALUE && !/\p{Cc}/u.test(value);
+  if (isGood) return value;
+  const description = `${key} must be a text of 1 to ${MAX_VALUE} characters, without control characters`;
+  check.add(`${path}.${key}`, 'INVALID_TEXT', description);
   return undefined;
 }
 
@@ -101,7 +104,7 @@ function networks(path: string, data: Data, check: Violations): readonly string[
   if (value === undefined) return undefined;
   const field = `${path}.valid_vip_networks`;
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_NETWORKS) {
-    check.add(field, 'INVALID_LIST', `must be a list of 1 to ${MAX_NETWORKS} ids of networks`);
+    check.add(field, 'INVALID_LIST', `valid_vip_networks must be a list of 1 to ${MAX_NETWORKS} ids of networks`);
     return undefined;
   }
   return value.map((id, index) => check.uuid(`${field}[${index}]`, typeof id === 'string' ? id : '-'));

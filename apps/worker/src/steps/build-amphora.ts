@@ -4,6 +4,7 @@ import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
+import { peersOf } from './choose-amphora.ts';
 import type { NewAmphora } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -17,16 +18,14 @@ export interface BuildAmphoraState {
 }
 
 /**
- * Asks the compute service for instances, but of spares, at the same time, once it has a build slot for each: until they are up. What
- * was built is undone by the step that took the amphorae.
+ * Asks the compute service for instances, but of spares, at the same time, once it has a build slot for each: until they are up. What was
+ * built is undone by the step that took the amphorae.
  */
 export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
   name: 'build_amphorae',
   async do({ newAmphorae }, context) {
-    const pause = await takeBuildSlots(
-      newAmphorae.map(({ id }) => id),
-      context,
-    );
+    const ids = newAmphorae.map(({ id }) => id);
+    const pause = await takeBuildSlots(ids, context);
     if (pause) return pause;
     const records = await together(newAmphorae, context, ({ id }, limited) => build(id, limited));
     const built = records.filter((record) => record !== null);
@@ -59,12 +58,14 @@ export async function build(amphoraId: string, context: Context): Promise<((tx: 
     return found;
   });
   if (amphora.status !== 'BOOTING') return null;
+  const apartFrom = await peerIdsOf(amphora, context);
   const computeId = await compute.build(
     {
       amphoraId,
       ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
       ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
       ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
+      ...(apartFrom.length > 0 ? { apartFrom } : {}),
       configDriveFiles: await filesFor(amphora, context),
     },
     callOf(context),
@@ -73,6 +74,12 @@ export async function build(amphoraId: string, context: Context): Promise<((tx: 
     await amphorae.update(tx, amphoraId, { computeId });
     await externalResources.confirm(tx, 'instance', instanceName(amphoraId));
   };
+}
+
+async function peerIdsOf({ loadBalancerId, role, class: { topology } }: Amphora, context: Context): Promise<string[]> {
+  if (loadBalancerId === null) return [];
+  const peers = await peersOf(context.reader, { id: loadBalancerId, topology }, role, context);
+  return peers.map(({ id }) => id);
 }
 
 export function instanceName(amphoraId: string): string {

@@ -23,6 +23,11 @@ export interface BuildRequest {
   readonly secGroups?: readonly string[];
   readonly networkIds?: readonly string[];
   readonly availabilityZone?: string;
+  /**
+   * Amphorae that it had better not share a compute host with: its peer. A service of one host builds it all the same.
+   * Source: the server group of Octavia's compute interface.
+   */
+  readonly apartFrom?: readonly string[];
   /** Absolute path in the amphora to content. @see MAX_CONFIG_DRIVE_FILES */
   readonly configDriveFiles?: Readonly<Record<string, FileContent>>;
   readonly userData?: FileContent;
