@@ -30,6 +30,7 @@ export interface AgentConfig extends MutableConfig {
   readonly bindPort: number;
   readonly haproxyCommand: string;
   readonly haproxyUser: string;
+  readonly keepalivedCommand: string;
   readonly logSocket: string | null;
   readonly exclusiveBind: boolean;
   readonly strictLimits: boolean;
@@ -74,6 +75,7 @@ export function readConfig(ini: Ini): AgentConfig {
     bindPort: read.number('haproxy_amphora', 'bind_port', 9443, 0, 65_535),
     haproxyCommand: read.path('haproxy_amphora', 'haproxy_cmd', '/usr/sbin/haproxy'),
     haproxyUser: read.text('octavia_controller', 'haproxy_user', 'nobody'),
+    keepalivedCommand: read.path('octavia_controller', 'keepalived_cmd', '/usr/sbin/keepalived'),
     logSocket: read.text('octavia_controller', 'log_socket', '') || null,
     exclusiveBind: read.flag('octavia_controller', 'exclusive_bind', true),
     strictLimits: read.flag('octavia_controller', 'strict_limits', false),

@@ -5,12 +5,15 @@ import type { AgentConfig } from '../config.ts';
 import { haproxyVersion } from '../haproxy/command.ts';
 import type { LoadBalancers } from '../haproxy/load-balancers.ts';
 import type { Route } from '../http/router.ts';
+import { keepalivedVersion } from '../keepalived/version.ts';
 
 export interface InfoParts {
   readonly config: AgentConfig;
   /** User that HAProxy becomes, or null. */
   readonly user: string | null;
   readonly loadBalancers: LoadBalancers;
+  /** keepalived's command, or null. */
+  readonly keepalived: string | null;
 }
 
 /** What the agent says of itself and its machine. */
@@ -25,7 +28,7 @@ export function infoRoutes(parts: InfoParts): Route[] {
       hostname: `amphora-${parts.config.amphoraId}`,
       haproxy_version: await version,
       api_version: '1.0',
-      keepalived_version: null,
+      keepalived_version: parts.keepalived && (await keepalivedVersion(parts.keepalived)),
       ipvsadm_version: null,
     };
   };
@@ -41,7 +44,7 @@ export function infoRoutes(parts: InfoParts): Route[] {
   ];
 }
 
-async function details({ config, user, loadBalancers }: InfoParts) {
+async function details({ config, user, loadBalancers, keepalived }: InfoParts) {
   const all = loadBalancers.all();
   const listeners = all.flatMap((lb) => lb.storedText()?.frontends ?? []).map(({ id }) => id);
   const disk = await statfs('/');
@@ -70,6 +73,7 @@ async function details({ config, user, loadBalancers }: InfoParts) {
       log_socket: config.logSocket,
       exclusive_bind: config.exclusiveBind,
       strict_limits: config.strictLimits,
+      fast_vrrp: keepalived !== null,
     },
   };
 }

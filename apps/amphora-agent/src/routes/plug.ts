@@ -39,17 +39,6 @@ export function plugRoutes(plugged: PluggedAddresses): Route[] {
         return { status: 202, body: { message: 'OK', details } };
       },
     },
-    {
-      method: 'GET',
-      path: '/1.0/interface/:ip',
-      maxBodyBytes: 0,
-      handle({ params }) {
-        const { ip = '' } = params;
-        if (isIP(ip) === 0) throw new RequestError(400, 'Invalid IP address');
-        if (!plugged.has(ip)) throw new RequestError(404, 'Error interface not found for IP address');
-        return { status: 200, body: { message: 'OK', interface: plugged.interface } };
-      },
-    },
   ];
 }
 
