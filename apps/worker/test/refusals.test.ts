@@ -65,34 +65,31 @@ async function events(kind: string) {
 }
 
 describe('one refused change among 300 that are folded', () => {
-  it.each([0, 211])(
-    'is found in few checks (it is number %i), and the rest is served with one reload',
-    async (bad) => {
-      refuse(':6666');
-      calls();
-      const ids: string[] = [];
-      await callers.together(async (tx) => {
-        for (let i = 0; i < 300; i++) ids.push(await callers.addListener(i === bad ? 6666 : 10_000 + i, {}, tx));
-      });
-      expect(await world.settled(id)).toMatchObject({
-        provisioningStatus: 'ACTIVE',
-        fault: null,
-        desiredRevision: 301,
-      });
-      const { pushes = 0, checks = 0, reloads } = calls();
-      // The first push is refused before any reload, the last one reloads.
-      expect({ pushes, reloads }).toEqual({ pushes: 2, reloads: 0 });
-      expect(pushes + checks).toBeLessThanOrEqual(2 * Math.log2(300));
-      await expectRefused(ids, (i) => i === bad);
-      expect((await object(ids[bad] ?? '')).fault).toEqual({
-        reason: 'CONFIGURATION_REFUSED',
-        message: `${WORDS} ':6666'`,
-      });
-      const [amphora] = await world.serving(id);
-      expect(amphora?.appliedRevision).toBe(301);
-      expect(await world.amphora.served(amphora?.id ?? '', id)).not.toBeNull();
-    },
-  );
+  it.each([0, 211])('is found in few checks (it is number %i), and the rest is served with one reload', async (bad) => {
+    refuse(':6666');
+    calls();
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (let i = 0; i < 300; i++) ids.push(await callers.addListener(i === bad ? 6666 : 10_000 + i, {}, tx));
+    });
+    expect(await world.settled(id)).toMatchObject({
+      provisioningStatus: 'ACTIVE',
+      fault: null,
+      desiredRevision: 301,
+    });
+    const { pushes = 0, checks = 0, reloads } = calls();
+    // The first push is refused before any reload, the last one reloads.
+    expect({ pushes, reloads }).toEqual({ pushes: 2, reloads: 0 });
+    expect(pushes + checks).toBeLessThanOrEqual(2 * Math.log2(300));
+    await expectRefused(ids, (i) => i === bad);
+    expect((await object(ids[bad] ?? '')).fault).toEqual({
+      reason: 'CONFIGURATION_REFUSED',
+      message: `${WORDS} ':6666'`,
+    });
+    const [amphora] = await world.serving(id);
+    expect(amphora?.appliedRevision).toBe(301);
+    expect(await world.amphora.served(amphora?.id ?? '', id)).not.toBeNull();
+  });
 });
 
 describe('a refused update', () => {
@@ -353,6 +350,41 @@ describe('the search for refused changes', () => {
     const bad = await callers.addListener(6666);
     expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
     expect([await status(good), await status(bad)]).toEqual(['ACTIVE', 'ERROR']);
+  });
+});
+
+describe('two amphorae of a load balancer', () => {
+  let second: string;
+  beforeEach(async () => {
+    second = await world.spare();
+    await world.db.reader.query(
+      `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2, role = 'BACKUP' WHERE id = $1`,
+      [second, id],
+    );
+  });
+
+  it('serve the same where one refuses what the other takes', async () => {
+    world.refuse = (text, amphoraId) => (amphoraId === second && text.includes(':6666') ? WORDS : null);
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (const port of [80, 6666, 81]) ids.push(await callers.addListener(port, {}, tx));
+    });
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+    await expectRefused(ids, (i) => i === 1);
+    const [one, two] = await world.serving(id);
+    const served = createHash('md5')
+      .update((await rendered()) ?? '')
+      .digest('hex');
+    for (const amphora of [one, two]) expect(await world.amphora.served(amphora?.id ?? '', id)).toBe(served);
+  });
+
+  it('are asked no more once they are silent: that is no refusal', async () => {
+    world.refuse = (_, amphoraId) => (amphoraId === second ? WORDS : null);
+    world.amphora.control.delayNext('checkHaproxy', 500);
+    const listener = await callers.addListener(80);
+    await world.until('the search', async () => world.amphora.control.underWay.includes('checkHaproxy'));
+    world.amphora.silence(second);
+    await world.until('it is served', async () => (await status(listener)) === 'ACTIVE');
   });
 });
 
