@@ -378,12 +378,23 @@ describe('two amphorae of a load balancer', () => {
     for (const amphora of [one, two]) expect(await world.amphora.served(amphora?.id ?? '', id)).toBe(served);
   });
 
-  it('are asked no more once they are silent: that is no refusal', async () => {
-    world.refuse = (_, amphoraId) => (amphoraId === second ? WORDS : null);
-    world.amphora.control.delayNext('checkHaproxy', 500);
+  it('are asked no more once they are silent: what only that one refused is taken', async () => {
+    world.refuse = (text, amphoraId) => {
+      if (amphoraId !== second || !text.includes(':6666')) return null;
+      world.amphora.silence(second);
+      return WORDS;
+    };
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (const port of [80, 6666, 81]) ids.push(await callers.addListener(port, {}, tx));
+    });
+    await world.until('all are served', async () => (await status(ids[1] ?? '')) === 'ACTIVE');
+    await expectRefused(ids, () => false);
+  });
+
+  it('where one refuses everything, it is out of order, and the other serves the change', async () => {
+    world.refuse = (_, amphoraId) => (amphoraId === second ? 'out of memory' : null);
     const listener = await callers.addListener(80);
-    await world.until('the search', async () => world.amphora.control.underWay.includes('checkHaproxy'));
-    world.amphora.silence(second);
     await world.until('it is served', async () => (await status(listener)) === 'ACTIVE');
   });
 });

@@ -69,7 +69,9 @@ async function push(plan: Plan, loadBalancerId: string, context: Context): Promi
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: await pushOne(amphora, text, loadBalancerId, context),
+      outcome: plan.lost.has(amphora.id)
+        ? ({ kind: 'unreachable', error: plan.lost.get(amphora.id) } as const)
+        : await pushOne(amphora, text, loadBalancerId, context),
     })),
   );
   context.signal.throwIfAborted();
