@@ -142,8 +142,7 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
   const first = Promise.withResolvers<void>();
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => {
-      if (plan.texts.length === 1)
-        return { amphora, outcome: await pushTo(amphora, text, plan, context) };
+      if (plan.texts.length === 1) return { amphora, outcome: await pushTo(amphora, text, plan, context) };
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
       const graceMs = amphora.appliedRevision === 0 ? GRACE_OF_LOST_MS : GRACE_MS;
@@ -163,9 +162,7 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
 
 async function pushTo(amphora: Amphora, text: string, plan: Plan, context: Context): Promise<Outcome> {
   const error = plan.lost.get(amphora.id);
-  return error === undefined
-    ? pushOne(amphora, text, plan.loadBalancerId, context)
-    : { kind: 'unreachable', error };
+  return error === undefined ? pushOne(amphora, text, plan.loadBalancerId, context) : { kind: 'unreachable', error };
 }
 
 /** The other amphora of the pair serves already. */
