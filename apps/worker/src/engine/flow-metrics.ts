@@ -36,8 +36,9 @@ export class FlowMetrics {
     });
   }
 
-  settleFailed(flow: string): void {
-    this.#settleFailures.add(1, { [ATTR.FLOW_NAME]: flow });
+  /** @param times 0 shows the flow before anything went wrong, so that the first increase is one */
+  settleFailed(flow: string, times = 1): void {
+    this.#settleFailures.add(times, { [ATTR.FLOW_NAME]: flow });
   }
 
   claimed({ flow, waitedMs }: ClaimedFlow): void {

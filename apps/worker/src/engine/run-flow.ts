@@ -364,8 +364,11 @@ export class FlowRun<Parts> {
 
   /** Null: undone. Else why it was given up. */
   async #undo(step: AnyStep<Parts>, flowSpan: Span): Promise<Fault | null> {
+    const ended = (startedAt: number, error?: unknown): void =>
+      this.#run.metrics.stepEnded(this.#definition.name, `undo ${step.name}`, performance.now() - startedAt, error);
     for (let attempt = 1; ; attempt++) {
-      this.#inStepSince = performance.now();
+      const startedAt = performance.now();
+      this.#inStepSince = startedAt;
       const limit = new AbortController();
       const timer = setTimeout(() => limit.abort(new StepTooSlow(UNDO_LIMIT_MS)), UNDO_LIMIT_MS);
       const signal = AbortSignal.any([limit.signal, this.#gone.signal]);
@@ -380,8 +383,10 @@ export class FlowRun<Parts> {
             step.undo?.(this.#state, this.#context(step.name, attempt, signal, flowSpan)),
           ),
         );
+        ended(startedAt);
         return null;
       } catch (error) {
+        ended(startedAt, error);
         if (error instanceof LeaseLost) throw error;
         this.#gone.signal.throwIfAborted();
         if (attempt >= UNDO_TRIES) {
