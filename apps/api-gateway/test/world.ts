@@ -4,7 +4,11 @@ import { type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { type Caller, NotFound, type ObjectKind } from '@octavia/domain';
 import {
   AmphoraServiceClient,
+  AvailabilityZoneProfileServiceClient,
+  AvailabilityZoneServiceClient,
   EventServiceClient,
+  FlavorProfileServiceClient,
+  FlavorServiceClient,
   FlowServiceClient,
   HealthMonitorServiceClient,
   ListenerServiceClient,
@@ -15,6 +19,8 @@ import {
   OrphanServiceClient,
   PoolServiceClient,
   ProcessServiceService,
+  ProviderServiceClient,
+  RevisionServiceClient,
   SystemServiceClient,
 } from '@octavia/proto';
 import {
@@ -74,8 +80,14 @@ export interface World {
   readonly members: RpcClient<typeof MemberServiceClient.service>;
   readonly healthMonitors: RpcClient<typeof HealthMonitorServiceClient.service>;
   readonly amphorae: RpcClient<typeof AmphoraServiceClient.service>;
+  readonly flavors: RpcClient<typeof FlavorServiceClient.service>;
+  readonly flavorProfiles: RpcClient<typeof FlavorProfileServiceClient.service>;
+  readonly zones: RpcClient<typeof AvailabilityZoneServiceClient.service>;
+  readonly zoneProfiles: RpcClient<typeof AvailabilityZoneProfileServiceClient.service>;
+  readonly providers: RpcClient<typeof ProviderServiceClient.service>;
   readonly flows: RpcClient<typeof FlowServiceClient.service>;
   readonly events: RpcClient<typeof EventServiceClient.service>;
+  readonly revisions: RpcClient<typeof RevisionServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
   readonly orphans: RpcClient<typeof OrphanServiceClient.service>;
   readonly test: TestDatabase;
@@ -179,8 +191,14 @@ function openClients(tls: TlsFiles, address: string) {
     members: rpcClient(MemberServiceClient, address, tls),
     healthMonitors: rpcClient(HealthMonitorServiceClient, address, tls),
     amphorae: rpcClient(AmphoraServiceClient, address, tls),
+    flavors: rpcClient(FlavorServiceClient, address, tls),
+    flavorProfiles: rpcClient(FlavorProfileServiceClient, address, tls),
+    zones: rpcClient(AvailabilityZoneServiceClient, address, tls),
+    zoneProfiles: rpcClient(AvailabilityZoneProfileServiceClient, address, tls),
+    providers: rpcClient(ProviderServiceClient, address, tls),
     flows: rpcClient(FlowServiceClient, address, tls),
     events: rpcClient(EventServiceClient, address, tls),
+    revisions: rpcClient(RevisionServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),
     orphans: rpcClient(OrphanServiceClient, address, tls),
   };

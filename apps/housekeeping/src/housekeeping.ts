@@ -5,7 +5,6 @@ import {
   type Database,
   Duties,
   ExpiringCertificates,
-  FailoverCandidates,
   Flows,
   Leftovers,
   Purges,
@@ -42,6 +41,8 @@ const PURGE_BATCH = 500;
 const PURGE_BATCHES = 20;
 /** Time between two searches for rows whose owner is gone: they compare whole tables. */
 const LEFTOVERS_MS = 600_000;
+/** Between two rounds, ms, also when amphorae change all the time: a storm of them costs a few rounds, not one each. */
+const REST_MS = 200;
 /** What a change of an amphora may concern. */
 const OF_AMPHORAE = ['spare_pool', 'deletions'];
 
@@ -74,11 +75,16 @@ export class Housekeeping {
       bufferMs: config.certificates.bufferMs,
       flowDeadlineMs: config.flowDeadlineMs,
       certificates: new ExpiringCertificates(),
-      candidates: new FailoverCandidates(),
       flows: this.#flows,
     });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
-    this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
+    this.#loop = new Loop({
+      name: 'duties',
+      everyMs: config.intervalMs,
+      restMs: REST_MS,
+      work: () => this.round(),
+      log,
+    });
   }
 
   /** What runs, in the order of starting. */

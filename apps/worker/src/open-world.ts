@@ -1,6 +1,7 @@
 import {
   AgentConfigs,
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
   FenceConfirmations,
@@ -32,6 +33,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     certificates: drivers.certificates,
     flows: new Flows(),
     amphorae: new Amphorae(),
+    buildSlots: new BuildSlots(),
     loadBalancers: new LoadBalancers(),
     trees: new Trees(),
     events: new Events(),
@@ -44,13 +46,16 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     settings: {
       agent: { ...agent, digest: agentSettingsDigest(agent) },
       amphora: config.amphora,
+      buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
+      mendMs: config.flows.mendMs,
     },
   };
 }
 
 type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
+  readonly buildSlots: number | null;
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
-  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs'>;
+  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;
 };

@@ -43,6 +43,8 @@ const caller = { author: 'user', requestId: 'request' };
 /** As the gateway: with the trace of the request. */
 const by = () => ({ ...caller, ...currentTraceContext() });
 const CLASS = { computeFlavor: '', imageTag: '', zone: '', topology: 'SINGLE' } as const;
+/** Long enough for a few tries, short enough to wait for. */
+const MEND_MS = 1_000;
 const LIMITS = { leaseMs: 5_000, concurrency: 16, failoverSlots: 4 };
 
 /** A worker over noop drivers and a real database, and what a gateway would write there. */
@@ -51,10 +53,21 @@ export class TestWorld {
   readonly db: Database;
   readonly #leaseDb: Database;
   readonly compute = new NoopComputeDriver();
-  readonly network = new NoopNetworkDriver();
+  /** What another compute driver isolated, the noop network does not know. */
+  readonly network = new NoopNetworkDriver({
+    isFenced: async (amphoraId) => !this.#isComputeOurs || this.compute.isFenced(amphoraId),
+  });
   /** What the agents' check says; null: good. */
-  refuse: (configuration: string) => string | null = () => null;
-  readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
+  refuse: (configuration: string, amphoraId: string) => string | null = () => null;
+  /** The configurations that passed it, in order. */
+  readonly taken: string[] = [];
+  readonly amphora = new NoopAmphoraDriver({
+    check: (configuration, amphoraId) => {
+      const refusal = this.refuse(configuration, amphoraId);
+      if (refusal === null) this.taken.push(configuration);
+      return refusal;
+    },
+  });
   readonly certificates = new NoopCertificatesDriver();
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
@@ -62,6 +75,7 @@ export class TestWorld {
   readonly #listeners = new Listeners();
   readonly #revisions = new Revisions();
   #runner: FlowRunner<World> | null = null;
+  #isComputeOurs = true;
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
@@ -85,9 +99,14 @@ export class TestWorld {
   /** @param drivers in the place of the noop ones @param options of the worker */
   async work(
     drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {},
-    options: { readonly definitions?: readonly AnyWorkerFlow[]; readonly limits?: Partial<typeof LIMITS> } = {},
+    options: {
+      readonly definitions?: readonly AnyWorkerFlow[];
+      readonly limits?: Partial<typeof LIMITS>;
+      readonly buildSlots?: number | null;
+    } = {},
   ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
+    this.#isComputeOurs = drivers.compute === undefined;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
@@ -105,8 +124,9 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
+          buildSlots: options.buildSlots ?? null,
           vipRestMs: 60_000,
-          flows: { deadlineMs: 60_000 },
+          flows: { deadlineMs: 60_000, mendMs: MEND_MS },
         },
       ),
     });
@@ -122,7 +142,10 @@ export class TestWorld {
   }
 
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
-  async create(deadlineMs = 60_000): Promise<string> {
+  async create(
+    deadlineMs = 60_000,
+    fields: Partial<Pick<LoadBalancer, 'placement' | 'topology'>> = {},
+  ): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       const subnetId = NOOP_SUBNET.id;
@@ -136,6 +159,7 @@ export class TestWorld {
         topology: 'SINGLE',
         vip: { address, subnetId, networkId: NOOP_SUBNET.networkId, portId: null },
         desiredRevision: 1,
+        ...fields,
       });
       await new Quotas().reserve(tx, 'project', 'load_balancer', 1, -1);
       await this.#revisions.append(

@@ -11,4 +11,11 @@ export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
 export { type Migration, migrations } from './migrations/index.ts';
-export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';
+export * from './offer/index.ts';
+export {
+  DEPENDS_ON_REFUSED,
+  REFUSED_REASONS,
+  type Refusal,
+  type RefusedChange,
+  Settlement,
+} from './settlement/index.ts';

@@ -102,6 +102,12 @@ export class AmphoraUnavailable extends Unavailable {
     super('AMPHORA_UNAVAILABLE', message, details, 1000, options);
   }
 }
+/** The agent shows a certificate that has run out: nothing is sent to it before it has a new one, by another way. */
+export class AgentCertificateExpired extends Unavailable {
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super('CERTIFICATE_EXPIRED', message, details, 1000, options);
+  }
+}
 /** The agent checked a configuration and refused it: repeating it is of no use. `message` has HAProxy's words. */
 export class ConfigurationRefused extends DomainError {
   readonly kind = 'state';

@@ -85,6 +85,44 @@ describe('a local instance', () => {
     expect((await stat(sockets)).mode & 0o777).toBe(0o700);
   });
 
+  it('gets new files whole, its configuration made true again, and keeps those that are not named', async () => {
+    const { driver, paths, started } = await open();
+    const config = '/etc/octavia/amphora-agent.conf';
+    const [server, client] = ['/etc/octavia/certs/server.pem', '/etc/octavia/certs/client_ca.pem'];
+    const computeId = await driver.build({
+      amphoraId: randomUUID(),
+      configDriveFiles: { [config]: '', [server]: 'old', [client]: 'old' },
+    });
+    await started(computeId);
+    await driver.replaceFiles(computeId, {
+      [server]: 'new',
+      [config]: '[haproxy_amphora]\nbase_path = /var/lib/octavia\n',
+    });
+    const { folder } = paths(computeId);
+    const { lbNetworkIp } = await driver.get({ computeId });
+    expect(await readFile(join(folder, server), 'utf8')).toBe('new');
+    expect(await readFile(join(folder, client), 'utf8')).toBe('old');
+    expect(await readFile(join(folder, config), 'utf8')).toContain(
+      `${folder}/var/lib/octavia\nbind_host = ${lbNetworkIp}\n`,
+    );
+    expect((await stat(join(folder, server))).mode & 0o777).toBe(0o600);
+    expect((await readdir(join(folder, 'etc/octavia/certs'))).sort()).toEqual(['client_ca.pem', 'server.pem']);
+  });
+
+  it('keeps its files when the worker loses its flow between the drafts and their appearing', async () => {
+    const { driver, restart, paths, computeId } = await built();
+    const server = '/etc/octavia/certs/server.pem';
+    await driver.replaceFiles(computeId, { [server]: 'old' });
+    // The successor comes while the big file is drafted: it is admitted at once, the drafts take longer.
+    const at = (epoch: number) => ({ fence: { flowId: 'flow-1', epoch } });
+    await restart().get({ computeId }, at(2));
+    await expect(driver.replaceFiles(computeId, { [server]: 'stale' }, at(1))).rejects.toMatchObject({
+      reason: 'STALE_FENCE',
+    });
+    expect(await readFile(join(paths(computeId).folder, server), 'utf8')).toBe('old');
+    expect(await readdir(join(paths(computeId).folder, 'etc/octavia/certs'))).toEqual(['server.pem']);
+  });
+
   it('does not inherit what our environment holds', async () => {
     process.env.DATABASE_URL = 'postgres://secret';
     onTestFinished(() => void delete process.env.DATABASE_URL);

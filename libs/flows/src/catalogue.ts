@@ -19,6 +19,7 @@ export const FLOW_VERSIONS = {
   'amphora.create': 1,
   'amphora.delete': 1,
   'amphora.failover': 1,
+  'amphora.mend': 1,
   'amphora.rotate_certificate': 1,
   'amphora.configure': 1,
   'orphans.sweep': 1,
@@ -73,6 +74,19 @@ export function failoverAmphora(
   options: Options = {},
 ): NewFlow {
   return ofAmphora('amphora.failover', amphoraId, loadBalancerId, requester, PRIORITY.failover, true, options);
+}
+
+/**
+ * Brings one amphora of a pair up to what the other one serves already. It takes turns with the flows of its load balancer.
+ * @param options.deadlineMs when it cannot be done in that time, the amphora is replaced
+ */
+export function mendAmphora(
+  amphoraId: string,
+  loadBalancerId: string,
+  requester: Requester,
+  options: Required<Options>,
+): NewFlow {
+  return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, options);
 }
 
 /** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */

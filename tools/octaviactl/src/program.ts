@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { addAmphoraCommands } from './commands/amphora.ts';
+import { addAvailabilityZoneCommands } from './commands/availability-zone.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addEventCommands } from './commands/event.ts';
+import { addFlavorCommands } from './commands/flavor.ts';
 import { addFlowCommands } from './commands/flow.ts';
 import { addHealthMonitorCommands } from './commands/health-monitor.ts';
 import { addListenerCommands } from './commands/listener.ts';
@@ -9,6 +11,7 @@ import { addLoadBalancerCommands } from './commands/load-balancer.ts';
 import { addMemberCommands } from './commands/member.ts';
 import { addOrphanCommands } from './commands/orphan.ts';
 import { addPoolCommands } from './commands/pool.ts';
+import { addProviderCommands } from './commands/provider.ts';
 import { addSystemCommands } from './commands/system.ts';
 import { addGlobalOptions } from './globals.ts';
 import { group } from './grammar.ts';
@@ -51,6 +54,9 @@ export function buildProgram(): Command {
   addPoolCommands(loadBalancer);
   addMemberCommands(loadBalancer);
   addHealthMonitorCommands(loadBalancer);
+  addFlavorCommands(loadBalancer);
+  addAvailabilityZoneCommands(loadBalancer);
+  addProviderCommands(loadBalancer);
   addAmphoraCommands(loadBalancer);
   addFlowCommands(program);
   addEventCommands(program);

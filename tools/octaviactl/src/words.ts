@@ -112,7 +112,8 @@ export type EnumPrefix =
   | 'AMPHORA_ROLE'
   | 'TOPOLOGY'
   | 'FLOW_STATE'
-  | 'FLOW_STEP_STATE';
+  | 'FLOW_STEP_STATE'
+  | 'CHANGE_KIND';
 
 /** Octavia's word for a value of the contract; null for "unspecified". */
 export function toWord(prefix: EnumPrefix, value: string): string | null {

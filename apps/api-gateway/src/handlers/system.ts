@@ -67,7 +67,7 @@ function capabilities(): Capabilities {
 /** Answers whatever is down: what does not answer is what an operator wants to see. */
 async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus> {
   requireAdmin(caller, 'Reading the state of the system');
-  const [processes, { drivers, mode }, database, breakers] = await Promise.all([
+  const [processes, { drivers, mode, hostAddress }, database, breakers] = await Promise.all([
     askProcesses(parts),
     readDrivers(parts),
     readDatabase(parts),
@@ -99,6 +99,7 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
     heartbeats: database?.heartbeats,
     breakers: breakers.slice(0, BREAKERS_SHOWN),
     breakersOpen: breakers.length,
+    hostAddress,
   };
 }
 
@@ -113,13 +114,13 @@ async function askProcesses({ installation }: Parts): Promise<AskedProcess[]> {
   return [us, ...(await Promise.all(others))];
 }
 
-async function readDrivers({ lookup }: Parts): Promise<{ drivers: Record<string, string>; mode: string }> {
+async function readDrivers({ lookup }: Parts): Promise<Pick<SystemStatus, 'drivers' | 'mode' | 'hostAddress'>> {
   try {
-    const { names, mode = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
-    return { drivers: names, mode };
+    const { names, mode = '', hostAddress = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
+    return { drivers: names, mode, hostAddress };
   } catch {
     // The worker's state says so.
-    return { drivers: {}, mode: '' };
+    return { drivers: {}, mode: '', hostAddress: '' };
   }
 }
 

@@ -29,6 +29,10 @@ export function writeAmphora(
     message: amphora.fault?.message ?? '',
     createdAt: amphora.createdAt,
     updatedAt: amphora.updatedAt ?? undefined,
+    origin: amphora.choice?.origin ?? '',
+    choiceReason: amphora.choice?.reason ?? '',
+    imageTag: amphora.class.imageTag,
+    computeHost: amphora.computeHost ?? '',
     fenceConfirmedAt: confirmation?.confirmedAt,
     fenceConfirmedBy: confirmation?.author ?? '',
   };

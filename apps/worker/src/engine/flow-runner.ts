@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
+import { type ClaimedFlow, type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
 import type { Logger, Part } from '@octavia/service';
 import type { AnyFlow, GiveUp } from './flow.ts';
 import { FlowMetrics, watchQueue } from './flow-metrics.ts';
@@ -151,46 +151,56 @@ export class FlowRunner<Parts> implements Part {
 
   async #claimWhatFits(): Promise<void> {
     const { limits, db } = this.#options;
-    while (!this.#isStopping && this.#running.size < limits.concurrency * MOST_WAITING) {
+    for (;;) {
       const busy = [...this.#running].filter(({ run }) => run.inStepMs < (limits.slowMs ?? SLOW_MS));
-      if (busy.length >= limits.concurrency) return;
       const ordinary = busy.filter(({ isUrgent }) => !isUrgent).length;
-      const onlyUrgent = ordinary >= limits.concurrency - limits.failoverSlots;
+      const most = limits.concurrency * MOST_WAITING - this.#running.size;
+      const free = Math.min(most, limits.concurrency - busy.length);
+      const forOrdinary = limits.concurrency - limits.failoverSlots - ordinary;
+      const onlyUrgent = forOrdinary <= 0;
+      // All at once: a claim looks at everything that waits.
+      const limit = onlyUrgent ? free : Math.min(free, forOrdinary);
+      if (this.#isStopping || limit <= 0) return;
       const claimedAt = performance.now();
-      const claimed = await this.#queue.claim(db.reader, {
+      const request = {
         worker: this.#worker,
         leaseMs: limits.leaseMs,
         known: [...this.#definitions.values()].map(({ name, version }) => ({ name, version })),
         onlyUrgent,
-      });
-      if (!claimed) return;
-      const definition = this.#definitions.get(keyOf(claimed.flow));
-      if (!definition) throw new Error(`A flow was claimed that this worker does not know: ${keyOf(claimed.flow)}.`);
-      this.#metrics.claimed(claimed);
-      const run = new FlowRun(definition, claimed, {
-        giveUp: async () => {},
-        ...this.#options,
-        queue: this.#queue,
-        leases: this.#leases,
-        metrics: this.#metrics,
-      });
-      this.#leases.hold(
-        claimed.lease,
-        claimedAt,
-        () => run.interrupt(new LeaseGone()),
-        (reason) => run.interrupt(new StopRequested(reason)),
-      );
-      const isUrgent = claimed.flow.priority <= 0 || claimed.flow.stopRequested === 'FAILOVER';
-      const running: Running<Parts> = {
-        run,
-        isUrgent,
-        ended: run.run().then(() => {
-          this.#running.delete(running);
-          this.#look();
-        }),
       };
-      this.#running.add(running);
+      const claimed = await this.#queue.claimSeveral(db.reader, request, limit);
+      for (const one of claimed) this.#run(one, claimedAt);
+      if (claimed.length < limit) return;
     }
+  }
+
+  #run(claimed: ClaimedFlow, claimedAt: number): void {
+    const definition = this.#definitions.get(keyOf(claimed.flow));
+    if (!definition) throw new Error(`A flow was claimed that this worker does not know: ${keyOf(claimed.flow)}.`);
+    this.#metrics.claimed(claimed);
+    const run = new FlowRun(definition, claimed, {
+      giveUp: async () => {},
+      ...this.#options,
+      queue: this.#queue,
+      leases: this.#leases,
+      metrics: this.#metrics,
+    });
+    this.#leases.hold(
+      claimed.lease,
+      claimedAt,
+      () => run.interrupt(new LeaseGone()),
+      (reason) => run.interrupt(new StopRequested(reason)),
+    );
+    const isUrgent = claimed.flow.priority <= 0 || claimed.flow.stopRequested === 'FAILOVER';
+    const running: Running<Parts> = {
+      run,
+      isUrgent,
+      ended: run.run().then(() => {
+        this.#running.delete(running);
+        this.#look();
+      }),
+    };
+    this.#running.add(running);
   }
 }
 

@@ -38,17 +38,41 @@ export class Closing<Output> {
   }
 }
 
+/** When a flow looks again, and what it waits for meanwhile. */
+export interface Pause {
+  readonly delayMs: number;
+  /** For people, such as `a build slot: place 3 in the line`. */
+  readonly waitingFor: string;
+}
+
+/**
+ * Not now, and nothing failed: the flow goes back into the queue and does the same step again. That counts neither as a try nor
+ * against its deadline. `look` is the last writes of the step, committed together with the way back.
+ */
+export class ComeAgain {
+  readonly look: (tx: Tx) => Promise<Pause>;
+
+  constructor(look: (tx: Tx) => Promise<Pause>) {
+    this.look = look;
+  }
+}
+
 /**
  * One step. `State` is the flow's input and the outputs of the steps before. Both functions may run twice, and may be cut off
  * anywhere: `do` finds what an earlier try left, `undo` does not trust that `do` saved anything.
  */
 export interface Step<State, Parts> {
   readonly name: string;
+  /** False: there is nothing to do, so the step is passed over, and leaves no trace. It tells the same whenever it is asked. */
+  isNeeded?(state: State): boolean;
   /**
    * @returns what later steps need, as JSON, or the writes that tell it; never a secret
    * @throws DomainError: `unavailable` ones are tried again
    */
-  do(state: State, context: StepContext<Parts>): Promise<Partial<State> | Closing<Partial<State>> | undefined>;
+  do(
+    state: State,
+    context: StepContext<Parts>,
+  ): Promise<Partial<State> | Closing<Partial<State>> | ComeAgain | undefined>;
   undo?(state: State, context: StepContext<Parts>): Promise<void>;
   /**
    * Reasons of `unavailable` errors that this step waits out, perhaps for a person, and what it waits for then, such as `the old holder

@@ -33,7 +33,8 @@ export function lookupHandlers(
           amphora: amphora.name,
           certificates: certificates.name,
         },
-        mode: compute.name === 'local' ? 'loopback' : undefined,
+        mode: compute.name === 'local' ? modeOf(network) : undefined,
+        hostAddress: network.abilities.hostAddress ?? undefined,
       }),
     ),
     findOrphans: unary(async ({ olderThan }: FindOrphansRequest, { signal }) => {
@@ -75,4 +76,9 @@ function writeBreaker({ driver, endpoint, state, since, retryAfterMs, lastError 
 
 function writeDuration(ms: number): { seconds: bigint; nanos: number } {
   return { seconds: BigInt(Math.floor(ms / 1000)), nanos: Math.round(ms % 1000) * 1_000_000 };
+}
+
+/** How local amphorae run. */
+function modeOf({ abilities }: Drivers['network']): string {
+  return abilities.reachesLoopback ? 'loopback' : 'namespaces';
 }

@@ -24,6 +24,11 @@ export interface BuildRequest {
   readonly secGroups?: readonly string[];
   readonly networkIds?: readonly string[];
   readonly availabilityZone?: string;
+  /**
+   * Amphorae that it had better not share a compute host with: its peer. A service of one host builds it all the same.
+   * Source: the server group of Octavia's compute interface.
+   */
+  readonly apartFrom?: readonly string[];
   /** Absolute path in the amphora to content. @see MAX_CONFIG_DRIVE_FILES */
   readonly configDriveFiles?: Readonly<Record<string, FileContent>>;
   readonly userData?: FileContent;
@@ -58,6 +63,12 @@ export interface ComputeDriver extends LeavesThings {
    * never built again. @throws AmphoraBuildError
    */
   build(request: BuildRequest, context?: CallContext): Promise<string>;
+  /**
+   * Gives a living instance new config-drive files: absolute paths and limits as for `build`; files that are not named stay. Each appears
+   * whole, none while another may not; the instance takes them up by itself. Nothing is done to one that was fenced or deleted.
+   * @throws InstanceNotFoundError, AmphoraComputeError, NotImplemented where files cannot be changed later
+   */
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void>;
   /** Deletes the instance and its files. Succeeds if there is none. @throws DeleteFailed */
   delete(computeId: string, context?: CallContext): Promise<void>;
   /** Whether the instance runs. @throws InstanceNotFoundError */

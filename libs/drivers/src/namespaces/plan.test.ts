@@ -26,7 +26,11 @@ describe('the plan of namespaces mode', () => {
     const { management, vip } = namespacePlan('an-installation');
     expect(isInRange(management.hostAddress, ipv4Range(management.first, management.last))).toBe(false);
     const vips = ipv4Range(vip.first, vip.last);
-    for (const address of [vip.hostAddress, vip.ownFirst, vip.ownLast]) expect(isInRange(address, vips)).toBe(false);
+    const own = ipv4Range(vip.ownFirst, vip.ownLast);
+    for (const address of [vip.hostAddress, vip.ownFirst, vip.ownLast, vip.guestFirst, vip.guestLast]) {
+      expect(isInRange(address, vips)).toBe(false);
+    }
+    for (const address of [vip.guestFirst, vip.guestLast]) expect(isInRange(address, own)).toBe(false);
   });
 
   it('goes on to every other block before it comes back', () => {

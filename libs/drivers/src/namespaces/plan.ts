@@ -30,6 +30,9 @@ export interface NamespacePlan {
     /** Addresses that amphorae of pairs have for themselves, beside the VIP. */
     readonly ownFirst: string;
     readonly ownLast: string;
+    /** Addresses that nothing of ours takes: for clients and members that people attach to the bridge. */
+    readonly guestFirst: string;
+    readonly guestLast: string;
   };
 }
 
@@ -41,6 +44,7 @@ export const POOL = { cidr: '198.18.0.0/15', first: parseIpv4('198.18.0.0') ?? 0
 const BLOCK = 1024;
 const HALF = 512;
 const HALF_PREFIX_LENGTH = 23;
+const GUESTS = 32;
 /** Blocks of which an installation can have one. */
 export const BLOCKS = POOL.size / BLOCK;
 /** 36^4 prefixes; digits and small letters. */
@@ -71,7 +75,9 @@ export function namespacePlan(installationId: string, probe = 0): NamespacePlan 
       first: formatIpv4(vip + 2),
       last: formatIpv4(vip + HALF / 2 - 1),
       ownFirst: formatIpv4(vip + HALF / 2),
-      ownLast: formatIpv4(vip + HALF - 2),
+      ownLast: formatIpv4(vip + HALF - GUESTS - 2),
+      guestFirst: formatIpv4(vip + HALF - GUESTS - 1),
+      guestLast: formatIpv4(vip + HALF - 2),
     },
   };
 }

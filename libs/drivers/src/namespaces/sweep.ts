@@ -1,7 +1,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { killCgroup, removeCgroup } from '../compute/local/cgroup.ts';
+import { cgroupFolders, killCgroup, removeCgroup } from '../compute/local/cgroup.ts';
 import { eachProcess, type ProcessStat, signalProcess } from '../compute/local/process-table.ts';
 import { readIfThere } from '../files.ts';
 import { removeNamespace } from './amphora-network.ts';
@@ -60,12 +60,23 @@ export async function removeInstallation(
     await killAllIn(names);
     await removeNamespace(names);
   }
-  for (const { amphoraId } of cgroups) removeCgroup(hostId, amphoraId);
+  await removeCgroups(hostId);
   for (const folder of await socketFolders(runtimeFolder)) await rm(folder, { recursive: true, force: true });
   await rmdir(runtimeFolder).catch(() => {}); // Absent, or somebody else has something in it.
   const left = (await kernelHoldings(prefix, hostId)).links.map(({ name }) => name);
   if (left.length > 0) throw new IpError(`ip link delete ${left.join(', ')}: still there`);
   await unregister(prefix);
+}
+
+/** A group can be removed once its processes are gone for good, which takes the kernel a moment after it killed them. */
+async function removeCgroups(hostId: string): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (;;) {
+    const left = cgroupFolders(hostId);
+    for (const { amphoraId } of left) removeCgroup(hostId, amphoraId);
+    if (left.length === 0 || performance.now() > deadline) return;
+    await delay(LOOK_EVERY_MS);
+  }
 }
 
 async function killAllIn(names: { namespace: string; namespaceFile: string }): Promise<void> {

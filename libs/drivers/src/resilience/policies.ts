@@ -33,6 +33,7 @@ export function computePolicy(name: string, options: ResilienceOptions = {}): Re
     driver: 'compute',
     methods: {
       build: change,
+      replaceFiles: { context: 2, timeoutMs },
       delete: change,
       fence: change,
       resume: change,
@@ -78,13 +79,21 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
     methods: {
       getFacts: { context: 1, timeoutMs, isProbe: true },
       plugVip: { context: 2, timeoutMs },
+      checkHaproxy: { context: 3, timeoutMs },
+      reloadHaproxy: { context: 2, timeoutMs },
       pushHaproxy: { context: 3, timeoutMs },
       getHaproxyEtag: { context: 2, timeoutMs },
       deleteLoadBalancer: { context: 2, timeoutMs },
       uploadCertificate: { context: 4, timeoutMs },
       stop: { context: 2, timeoutMs },
+      showsCertificate: { context: 2, timeoutMs, isProbe: true },
       rotateAgentCertificate: { context: 2, timeoutMs },
       updateAgentConfig: { context: 2, timeoutMs },
+      getInterface: { context: 2, timeoutMs },
+      uploadVrrp: { context: 3, timeoutMs },
+      startVrrp: { context: 1, timeoutMs },
+      reloadVrrp: { context: 1, timeoutMs },
+      stopVrrp: { context: 1, timeoutMs },
     },
     endpointOf: (_, [amphora]) => {
       const { amphoraId, lbNetworkIp, agentPort } = amphora as AmphoraEndpoint;

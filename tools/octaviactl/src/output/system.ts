@@ -17,6 +17,7 @@ export function summaryOf(found: SystemStatus): View {
     ready: found.ready,
     version: found.version,
     mode: found.mode || null,
+    host_address: found.hostAddress || null,
     installation_id: found.installationId,
     database: found.database,
     schema: found.schema,
@@ -100,6 +101,12 @@ export async function printSystem(found: SystemStatus): Promise<void> {
   if (last_failures.length > 0) await list('Last failures', last_failures, FAILURE_COLUMNS);
 }
 
+/** Modes in a person's words. */
+const MODES: Readonly<Record<string, string>> = {
+  loopback: 'loopback: amphorae are processes on this machine, for development',
+  namespaces: 'namespaces: amphorae are network namespaces on this machine',
+};
+
 /** Numbers that belong together in one line. */
 function readable(found: SystemStatus): View {
   const { fresh = 0, silent = 0, never = 0 } = found.heartbeats ?? {};
@@ -107,7 +114,8 @@ function readable(found: SystemStatus): View {
   return {
     ready: found.ready,
     version: found.version,
-    mode: found.mode === 'loopback' ? 'loopback: amphorae are processes on this machine, for development' : found.mode,
+    mode: MODES[found.mode] ?? found.mode,
+    ...(found.hostAddress ? { members_on_this_machine: `listen on ${found.hostAddress}, or on all addresses` } : {}),
     installation_id: found.installationId,
     database: `${found.database || 'does not answer'}, schema ${found.schema || 'unknown'}`,
     queue: `${found.flowsRunning} run, ${found.flowsQueued} wait${oldest}`,

@@ -8,10 +8,10 @@ import { makeNamespace, plugPair, setManagementAddress } from '../../namespaces/
 import { IpError } from '../../namespaces/ip.ts';
 import { amphoraNames, type NamespacePlan } from '../../namespaces/plan.ts';
 import type { BuildRequest } from '../compute-driver.ts';
-import { localAgentConfig } from './agent-config.ts';
 import { cgroupFolder, makeCgroup } from './cgroup.ts';
 import { type AmphoraLimits, limitAmphora } from './cgroup-limits.ts';
-import { writeRecord } from './instance-record.ts';
+import { configDrive } from './config-drive.ts';
+import { type InstanceRecord, writeRecord } from './instance-record.ts';
 import type { AddressLeases } from './leases.ts';
 import { AGENT_CONFIG_PATH, type InstancePaths, type LocalComputeOptions } from './options.ts';
 import { spawnAgent } from './spawn-agent.ts';
@@ -45,7 +45,7 @@ export async function buildInstance(parts: BuildParts): Promise<void> {
   const { agentBundlePath, nodePath = process.execPath, agentPort = DEFAULT_AGENT_PORT } = options;
   await checkPrograms(amphoraId, [agentBundlePath, constants.R_OK], [nodePath, constants.X_OK]);
   const address = await parts.leases.lease(amphoraId);
-  await writeRecord(paths.record, {
+  const record: InstanceRecord = {
     amphoraId,
     hostId,
     address,
@@ -53,9 +53,10 @@ export async function buildInstance(parts: BuildParts): Promise<void> {
     zone: request.availabilityZone ?? 'local',
     imageId: request.imageId ?? request.imageTag ?? 'local',
     computeFlavor: request.amphoraFlavor ?? 'local',
-  });
+  };
+  await writeRecord(paths.record, record);
   await mkdir(paths.sockets, { recursive: true, mode: 0o700 });
-  await writeFiles(parts, address, agentPort);
+  await writeFiles(parts, record);
   const networkNamespace = options.namespaces ? await connect(options.namespaces, amphoraId, address) : null;
   await parts.fences.admit(context); // All that took a while: who lost the flow meanwhile starts nothing.
   context?.signal?.throwIfAborted();
@@ -86,30 +87,11 @@ function cgroupsFor({ hostId, request: { amphoraId }, options }: BuildParts): st
   return [...new Set([...(group === null ? [] : [group]), ...limiting])];
 }
 
-async function writeFiles({ request, paths, options }: BuildParts, bindHost: string, bindPort: number): Promise<void> {
+async function writeFiles({ request, paths, options }: BuildParts, record: InstanceRecord): Promise<void> {
   const { configDriveFiles = {}, userData } = request;
-  for (const [path, content] of Object.entries({ [AGENT_CONFIG_PATH]: '', ...configDriveFiles })) {
-    const isAgentConfig = path === AGENT_CONFIG_PATH;
-    const text = isAgentConfig ? agentConfig(Buffer.from(content).toString()) : content;
-    await writeWhole(join(paths.folder, path), text);
-  }
+  const files = { [AGENT_CONFIG_PATH]: '', ...configDriveFiles };
+  for (const [path, content] of configDrive(files, record, paths, options)) await writeWhole(path, content);
   if (userData !== undefined) await writeWhole(join(paths.folder, 'user-data'), userData);
-
-  function agentConfig(content: string): string {
-    return localAgentConfig(content, {
-      folder: paths.folder,
-      bindHost,
-      bindPort,
-      haproxyCmd: options.haproxyCmd,
-      controller: {
-        socket_path: paths.sockets,
-        exclusive_bind: 'True', // Amphorae share the host's addresses, so a second bind has to fail.
-        ...(options.namespaces ? { own_network: 'True' } : {}),
-        strict_limits: 'False', // A plain user has the limits of the machine, whatever `maxconn` says.
-        ...options.agentSettings,
-      },
-    });
-  }
 }
 
 async function checkPrograms(amphoraId: string, ...programs: readonly [string, number][]): Promise<void> {

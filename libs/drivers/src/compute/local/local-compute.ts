@@ -10,16 +10,18 @@ import {
   NotSuspendedError,
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
+import { writeAllWhole } from '../../files.ts';
 import type { Leftover } from '../../leftover.ts';
 import { removeNamespace, unplugPairs } from '../../namespaces/amphora-network.ts';
 import { amphoraNames } from '../../namespaces/plan.ts';
 import { ownAddresses } from '../../network/local/namespaces-plugging.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { buildInstance } from './build-instance.ts';
 import { removeCgroup } from './cgroup.ts';
+import { configDrive } from './config-drive.ts';
 import { fenceAmphora } from './fence-amphora.ts';
 import { FenceMarks } from './fence-marks.ts';
 import { openHostId } from './host-id.ts';
@@ -85,6 +87,23 @@ export class LocalComputeDriver implements ComputeDriver {
         await this.#withdrawIfFenced(amphoraId);
       }
       return `${hostId}:${amphoraId}`;
+    });
+  }
+
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      checkFiles(amphoraId, files);
+      const record = await readRecord(paths.record);
+      if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+      this.#checkOwner(record, hostId);
+      await writeAllWhole(configDrive(files, record, paths, this.#options), async () => {
+        // The drafts took a while: who lost the flow meanwhile changes nothing, and a fence is final.
+        await this.#fences.admit(context);
+        context?.signal?.throwIfAborted();
+        if (!(await this.#marks.has(amphoraId))) return;
+        throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
+      });
     });
   }
 

@@ -51,7 +51,7 @@ export class NamespacesPlugging implements Plugging {
 
   plug(amphoraId: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort> {
     return this.#named(async () => {
-      const { mac, outer } = pairNames(this.#plan, amphoraId, 'vip');
+      const { mac } = pairNames(this.#plan, amphoraId, 'vip');
       await this.#checkFenced(amphoraId);
       if (!(await isNamespace(amphoraNames(this.#plan, amphoraId)))) {
         throw new PlugFailed(`Amphora ${amphoraId} has no network namespace on this machine.`, { amphoraId });
@@ -63,7 +63,7 @@ export class NamespacesPlugging implements Plugging {
         await unplugPairs(this.#plan, amphoraId, ['vip']);
         throw error;
       });
-      return { macAddress: mac, vrrpIp, vrrpPortId: outer };
+      return { macAddress: mac, vrrpIp, vrrpPortId: null };
     });
   }
 

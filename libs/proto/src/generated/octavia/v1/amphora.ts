@@ -232,6 +232,14 @@ export interface Amphora {
   updatedAt?:
     | Date
     | undefined;
+  /** Where it came from when its load balancer was given it: SPARE or NEW. Empty: it was never given to one. */
+  origin: string;
+  /** Why that one, for people. */
+  choiceReason: string;
+  /** Tag of the image that it was asked for. Empty: the deployment's default. */
+  imageTag: string;
+  /** The compute host that it is on. Empty: not known. */
+  computeHost: string;
   /** When a person confirmed that it is isolated. Unset: nobody did, or it was heard since. Only by GetAmphora and ConfirmFence. */
   fenceConfirmedAt?:
     | Date
@@ -352,6 +360,10 @@ function createBaseAmphora(): Amphora {
     message: "",
     createdAt: undefined,
     updatedAt: undefined,
+    origin: "",
+    choiceReason: "",
+    imageTag: "",
+    computeHost: "",
     fenceConfirmedAt: undefined,
     fenceConfirmedBy: "",
   };
@@ -419,11 +431,23 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.updatedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.updatedAt), writer.uint32(162).fork()).join();
     }
+    if (message.origin !== "") {
+      writer.uint32(170).string(message.origin);
+    }
+    if (message.choiceReason !== "") {
+      writer.uint32(178).string(message.choiceReason);
+    }
+    if (message.imageTag !== "") {
+      writer.uint32(186).string(message.imageTag);
+    }
+    if (message.computeHost !== "") {
+      writer.uint32(194).string(message.computeHost);
+    }
     if (message.fenceConfirmedAt !== undefined) {
-      Timestamp.encode(toTimestamp(message.fenceConfirmedAt), writer.uint32(242).fork()).join();
+      Timestamp.encode(toTimestamp(message.fenceConfirmedAt), writer.uint32(202).fork()).join();
     }
     if (message.fenceConfirmedBy !== "") {
-      writer.uint32(250).string(message.fenceConfirmedBy);
+      writer.uint32(210).string(message.fenceConfirmedBy);
     }
     return writer;
   },
@@ -601,16 +625,48 @@ export const Amphora: MessageFns<Amphora> = {
             message.updatedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
-          case 30: {
-            if (tag !== 242) {
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.choiceReason = reader.string();
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.imageTag = reader.string();
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.computeHost = reader.string();
+            continue;
+          }
+          case 25: {
+            if (tag !== 202) {
               break;
             }
 
             message.fenceConfirmedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
-          case 31: {
-            if (tag !== 250) {
+          case 26: {
+            if (tag !== 210) {
               break;
             }
 
@@ -711,6 +767,22 @@ export const Amphora: MessageFns<Amphora> = {
         : isSet(object.updated_at)
         ? fromJsonTimestamp(object.updated_at)
         : undefined,
+      origin: isSet(object.origin) ? globalThis.String(object.origin) : "",
+      choiceReason: isSet(object.choiceReason)
+        ? globalThis.String(object.choiceReason)
+        : isSet(object.choice_reason)
+        ? globalThis.String(object.choice_reason)
+        : "",
+      imageTag: isSet(object.imageTag)
+        ? globalThis.String(object.imageTag)
+        : isSet(object.image_tag)
+        ? globalThis.String(object.image_tag)
+        : "",
+      computeHost: isSet(object.computeHost)
+        ? globalThis.String(object.computeHost)
+        : isSet(object.compute_host)
+        ? globalThis.String(object.compute_host)
+        : "",
       fenceConfirmedAt: isSet(object.fenceConfirmedAt)
         ? fromJsonTimestamp(object.fenceConfirmedAt)
         : isSet(object.fence_confirmed_at)
@@ -786,6 +858,18 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.updatedAt !== undefined) {
       obj.updatedAt = message.updatedAt.toISOString();
     }
+    if (message.origin !== "") {
+      obj.origin = message.origin;
+    }
+    if (message.choiceReason !== "") {
+      obj.choiceReason = message.choiceReason;
+    }
+    if (message.imageTag !== "") {
+      obj.imageTag = message.imageTag;
+    }
+    if (message.computeHost !== "") {
+      obj.computeHost = message.computeHost;
+    }
     if (message.fenceConfirmedAt !== undefined) {
       obj.fenceConfirmedAt = message.fenceConfirmedAt.toISOString();
     }
@@ -820,6 +904,10 @@ export const Amphora: MessageFns<Amphora> = {
     message.message = object.message ?? "";
     message.createdAt = object.createdAt ?? undefined;
     message.updatedAt = object.updatedAt ?? undefined;
+    message.origin = object.origin ?? "";
+    message.choiceReason = object.choiceReason ?? "";
+    message.imageTag = object.imageTag ?? "";
+    message.computeHost = object.computeHost ?? "";
     message.fenceConfirmedAt = object.fenceConfirmedAt ?? undefined;
     message.fenceConfirmedBy = object.fenceConfirmedBy ?? "";
     return message;

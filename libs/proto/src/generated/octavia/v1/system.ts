@@ -77,7 +77,10 @@ export interface SystemStatus {
   drivers: { [key: string]: string };
   loadBalancers: number;
   amphorae: number;
-  /** How amphorae run, such as loopback: processes on this machine, for development. Empty: as machines of a cloud, or unknown. */
+  /**
+   * How amphorae run: loopback, as processes of this machine, for development; or namespaces, as network namespaces of this
+   * machine. Empty: as machines of a cloud, or unknown.
+   */
   mode: string;
   /** Soonest first. */
   certificates: SystemStatus_Certificate[];
@@ -88,6 +91,8 @@ export interface SystemStatus {
   heartbeats?:
     | SystemStatus_Heartbeats
     | undefined;
+  /** In namespaces mode: the address at which amphorae reach members that run on this machine itself. Else empty. */
+  hostAddress: string;
   /** Circuit breakers that are not closed, those that opened last first, at most 10. */
   breakers: Breaker[];
   /** How many are not closed. */
@@ -558,6 +563,7 @@ function createBaseSystemStatus(): SystemStatus {
     oldestQueuedSeconds: 0,
     lastFailures: [],
     heartbeats: undefined,
+    hostAddress: "",
     breakers: [],
     breakersOpen: 0,
   };
@@ -619,11 +625,14 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     if (message.heartbeats !== undefined) {
       SystemStatus_Heartbeats.encode(message.heartbeats, writer.uint32(146).fork()).join();
     }
+    if (message.hostAddress !== "") {
+      writer.uint32(154).string(message.hostAddress);
+    }
     for (const v of message.breakers) {
-      Breaker.encode(v!, writer.uint32(242).fork()).join();
+      Breaker.encode(v!, writer.uint32(162).fork()).join();
     }
     if (message.breakersOpen !== 0) {
-      writer.uint32(248).int32(message.breakersOpen);
+      writer.uint32(168).int32(message.breakersOpen);
     }
     return writer;
   },
@@ -788,16 +797,24 @@ export const SystemStatus: MessageFns<SystemStatus> = {
             message.heartbeats = SystemStatus_Heartbeats.decode(reader, reader.uint32());
             continue;
           }
-          case 30: {
-            if (tag !== 242) {
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.hostAddress = reader.string();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
               break;
             }
 
             message.breakers.push(Breaker.decode(reader, reader.uint32()));
             continue;
           }
-          case 31: {
-            if (tag !== 248) {
+          case 21: {
+            if (tag !== 168) {
               break;
             }
 
@@ -885,6 +902,11 @@ export const SystemStatus: MessageFns<SystemStatus> = {
         ? object.last_failures.map((e: any) => SystemStatus_FlowFailure.fromJSON(e))
         : [],
       heartbeats: isSet(object.heartbeats) ? SystemStatus_Heartbeats.fromJSON(object.heartbeats) : undefined,
+      hostAddress: isSet(object.hostAddress)
+        ? globalThis.String(object.hostAddress)
+        : isSet(object.host_address)
+        ? globalThis.String(object.host_address)
+        : "",
       breakers: globalThis.Array.isArray(object?.breakers)
         ? object.breakers.map((e: any) => Breaker.fromJSON(e))
         : [],
@@ -958,6 +980,9 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     if (message.heartbeats !== undefined) {
       obj.heartbeats = SystemStatus_Heartbeats.toJSON(message.heartbeats);
     }
+    if (message.hostAddress !== "") {
+      obj.hostAddress = message.hostAddress;
+    }
     if (message.breakers?.length) {
       obj.breakers = message.breakers.map((e) => Breaker.toJSON(e));
     }
@@ -1000,6 +1025,7 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     message.heartbeats = (object.heartbeats !== undefined && object.heartbeats !== null)
       ? SystemStatus_Heartbeats.fromPartial(object.heartbeats)
       : undefined;
+    message.hostAddress = object.hostAddress ?? "";
     message.breakers = object.breakers?.map((e) => Breaker.fromPartial(e)) || [];
     message.breakersOpen = object.breakersOpen ?? 0;
     return message;

@@ -66,8 +66,12 @@ export interface GetDriversRequest {
 /** Name of each driver by kind, such as compute: local. */
 export interface Drivers {
   names: { [key: string]: string };
-  /** How amphorae run, such as loopback. Unset: as machines of a cloud. */
-  mode?: string | undefined;
+  /** How amphorae run: loopback or namespaces. Unset: as machines of a cloud. */
+  mode?:
+    | string
+    | undefined;
+  /** Where amphorae reach servers of the machine that they run on. Unset: at its loopback addresses, or there is no such machine. */
+  hostAddress?: string | undefined;
 }
 
 export interface Drivers_NamesEntry {
@@ -603,7 +607,7 @@ export const GetDriversRequest: MessageFns<GetDriversRequest> = {
 };
 
 function createBaseDrivers(): Drivers {
-  return { names: {}, mode: undefined };
+  return { names: {}, mode: undefined, hostAddress: undefined };
 }
 
 export const Drivers: MessageFns<Drivers> = {
@@ -613,6 +617,9 @@ export const Drivers: MessageFns<Drivers> = {
     });
     if (message.mode !== undefined) {
       writer.uint32(18).string(message.mode);
+    }
+    if (message.hostAddress !== undefined) {
+      writer.uint32(26).string(message.hostAddress);
     }
     return writer;
   },
@@ -649,6 +656,14 @@ export const Drivers: MessageFns<Drivers> = {
             message.mode = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hostAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -678,6 +693,11 @@ export const Drivers: MessageFns<Drivers> = {
         )
         : {},
       mode: isSet(object.mode) ? globalThis.String(object.mode) : undefined,
+      hostAddress: isSet(object.hostAddress)
+        ? globalThis.String(object.hostAddress)
+        : isSet(object.host_address)
+        ? globalThis.String(object.host_address)
+        : undefined,
     };
   },
 
@@ -694,6 +714,9 @@ export const Drivers: MessageFns<Drivers> = {
     }
     if (message.mode !== undefined) {
       obj.mode = message.mode;
+    }
+    if (message.hostAddress !== undefined) {
+      obj.hostAddress = message.hostAddress;
     }
     return obj;
   },
@@ -713,6 +736,7 @@ export const Drivers: MessageFns<Drivers> = {
       {},
     );
     message.mode = object.mode ?? undefined;
+    message.hostAddress = object.hostAddress ?? undefined;
     return message;
   },
 };
