@@ -69,6 +69,10 @@ const shape = {
       doc: 'What issues the certificates of agents.',
     }),
   },
+  noopFolder: text('NOOP_FOLDER', {
+    default: '',
+    doc: 'Folder where noop drivers keep the world that they pretend, so that it outlives the worker: for tests.',
+  }),
   local: {
     installationId: text('INSTALLATION_ID', {
       doc: 'Id of this installation. Addresses of local drivers are derived from it, so that two share a machine.',

@@ -63,8 +63,12 @@ function watchBreakers(drivers: Drivers): void {
     });
 }
 
-function computeOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['compute'] {
-  if (drivers.compute === 'noop') return { driver: 'noop' };
+function noop(folder: string) {
+  return { driver: 'noop', options: folder ? { folder } : {} } as const;
+}
+
+function computeOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['compute'] {
+  if (drivers.compute === 'noop') return noop(noopFolder);
   const loopback = loopbackPlan(local.installationId);
   return {
     driver: 'local',
@@ -80,8 +84,8 @@ function computeOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan)
   };
 }
 
-function networkOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['network'] {
-  if (drivers.network === 'noop') return { driver: 'noop' };
+function networkOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['network'] {
+  if (drivers.network === 'noop') return noop(noopFolder);
   const { dataFolder } = local;
   if (namespaces) {
     return { driver: 'local', options: { dataFolder, namespaces, subnets: [{ ...namespaces.vip, name: 'vips' }] } };
@@ -90,8 +94,8 @@ function networkOf({ drivers, local }: WorkerConfig, namespaces?: NamespacePlan)
   return { driver: 'local', options: { dataFolder: local.dataFolder, subnets: [{ ...vipSubnet, name: 'loopback' }] } };
 }
 
-function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
-  if (drivers.amphora === 'noop') return { driver: 'noop' };
+function amphoraOf({ drivers, agent, noopFolder }: WorkerConfig): DriversConfig['amphora'] {
+  if (drivers.amphora === 'noop') return noop(noopFolder);
   const { clientCertFile = '', clientKeyFile, serverCaFile = '' } = agent;
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }

@@ -23,7 +23,7 @@ class Wider2000000000001 {
 describe('a worker of this release on the schema of the next one', () => {
   it('creates, changes, fails over and deletes load balancers as on its own', async () => {
     const next: readonly Migration[] = [...migrations, Wider2000000000001 as never];
-    world = await TestWorld.open((url) => migrate(url, next));
+    world = await TestWorld.open({ prepare: (url) => migrate(url, next) });
     await world.work();
     const id = await world.create();
     const listener = await world.addListener(id, 80);
