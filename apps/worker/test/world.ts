@@ -21,6 +21,7 @@ import {
   NoopCertificatesDriver,
   NoopComputeDriver,
   NoopNetworkDriver,
+  type Subnet,
 } from '@octavia/drivers';
 import {
   createAmphora,
@@ -64,9 +65,13 @@ export class TestWorld {
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
+  /** Where load balancers get their addresses. */
+  readonly #subnet: Subnet;
+
   /** @param folder where other processes find the same outside; null: in this process alone */
-  constructor(test: TestDatabase, folder: string | null = null) {
+  constructor(test: TestDatabase, folder: string | null = null, subnet = NOOP_SUBNET) {
     this.test = test;
+    this.#subnet = subnet;
     this.compute = new NoopComputeDriver({ folder });
     this.network = new NoopNetworkDriver({ folder });
     this.amphora = new NoopAmphoraDriver({ folder, check: (configuration) => this.refuse(configuration) });
@@ -74,10 +79,10 @@ export class TestWorld {
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   }
 
-  static async open(folder: string | null = null): Promise<TestWorld> {
-    const world = new TestWorld(await testDatabase(), folder);
+  static async open(folder: string | null = null, from = NOOP_SUBNET): Promise<TestWorld> {
+    const world = new TestWorld(await testDatabase(), folder, from);
     await Promise.all([world.db.start(), world.#leaseDb.start()]);
-    const { vipRange, ...subnet } = NOOP_SUBNET;
+    const { vipRange, ...subnet } = from;
     if (vipRange) await world.db.transaction((tx) => new Subnets().upsert(tx, [{ ...subnet, vipRange }]));
     return world;
   }
@@ -121,7 +126,7 @@ export class TestWorld {
   async create(deadlineMs = 60_000): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
-      const subnetId = NOOP_SUBNET.id;
+      const { id: subnetId, networkId } = this.#subnet;
       const address = await new VipAddresses().allocate(tx, { subnetId, address: null, loadBalancerId: id });
       const lb = await this.#loadBalancers.insert(tx, {
         ...object(id, 1),
@@ -130,7 +135,7 @@ export class TestWorld {
         flavorId: null,
         availabilityZone: null,
         topology: 'SINGLE',
-        vip: { address, subnetId, networkId: NOOP_SUBNET.networkId, portId: null },
+        vip: { address, subnetId, networkId, portId: null },
         desiredRevision: 1,
       });
       await new Quotas().reserve(tx, 'project', 'load_balancer', 1, -1);
