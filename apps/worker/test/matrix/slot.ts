@@ -57,7 +57,7 @@ export class Slot {
   /** @param workers gives a fresh worker process each time */
   static async open(workers: () => WorkerProcess, kind: Kind): Promise<Slot> {
     const outside = await openOutside(kind);
-    const world = await TestWorld.open(outside.folder, outside.subnet);
+    const world = await TestWorld.open({ folder: outside.folder, subnet: outside.subnet });
     const slot = new Slot(workers, outside, world, await CutProxy.open(world.test.url));
     await slot.#open(slot.#survivor, world.test.url);
     return slot;
