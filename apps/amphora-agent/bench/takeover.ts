@@ -19,6 +19,7 @@ async function mendAndWatch(pair: Pair, kind: string, done: Takeover): Promise<n
   const places = pair.amphorae.map(({ namespace }) => namespace);
   const holders = pair.amphorae.filter((amphora) => amphora.hasVip()).map(({ namespace }) => namespace);
   const watch = new VipWatch(pair.wires.vip, places, holders);
+  done.holder.setAttached(true);
   const mendedAt = Date.now();
   await pair.mend(done.holder);
   watch.stop();
