@@ -113,7 +113,7 @@ describe.skipIf(why !== null)(title, () => {
   it('has two holders for a moment only, when a split that neither could see is over', async () => {
     const places = pair.amphorae.map(({ namespace }) => namespace);
     const { holder } = await takeover(pair, (amphora) => amphora.setAttached(false));
-    const watch = new VipWatch(pair.wires.vip, places, places);
+    const watch = await VipWatch.start(pair.wires.vip, places, places);
     const healedAt = Date.now();
     try {
       holder.setAttached(true);

@@ -7,7 +7,7 @@ import { amphoraPolicy, certificatesPolicy, computePolicy, networkPolicy } from 
 import type { ResiliencePolicy } from './with-resilience.ts';
 
 /** Of every driver, and those that only tests call. */
-const UNGUARDED = ['constructor', 'close', 'disturb', 'silence', 'holders', 'isFenced'];
+const UNGUARDED = ['constructor', 'close', 'disturb', 'silence', 'holders', 'isFenced', 'served', 'vrrpOf'];
 
 const drivers: [string, object, ResiliencePolicy][] = [
   ['compute', NoopComputeDriver.prototype, computePolicy('noop')],
