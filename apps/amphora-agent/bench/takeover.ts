@@ -18,7 +18,8 @@ function quantile(sorted: readonly number[], share: number): number {
 async function mendAndWatch(pair: Pair, kind: string, done: Takeover): Promise<number> {
   const places = pair.amphorae.map(({ namespace }) => namespace);
   const holders = pair.amphorae.filter((amphora) => amphora.hasVip()).map(({ namespace }) => namespace);
-  const watch = new VipWatch(pair.wires.vip, places, holders);
+  const watch = await VipWatch.start(pair.wires.vip, places, holders);
+  done.holder.setAttached(true);
   const mendedAt = Date.now();
   await pair.mend(done.holder);
   watch.stop();

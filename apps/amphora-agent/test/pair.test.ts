@@ -46,7 +46,7 @@ describe.skipIf(why !== null)(title, () => {
     });
     const interfaceOf = (address: string) => other.call('GET', `/1.0/interface/${address}`);
     expect(await interfaceOf(other.vrrpIp)).toMatchObject({ status: 200, json: { message: 'OK', interface: 'eth1' } });
-    expect(await interfaceOf(pair.wires.vip)).toMatchObject({
+    expect(await interfaceOf('198.51.100.1')).toMatchObject({
       status: 404,
       json: { message: 'Error interface not found for IP address' },
     });
@@ -113,7 +113,7 @@ describe.skipIf(why !== null)(title, () => {
   it('has two holders for a moment only, when a split that neither could see is over', async () => {
     const places = pair.amphorae.map(({ namespace }) => namespace);
     const { holder } = await takeover(pair, (amphora) => amphora.setAttached(false));
-    const watch = new VipWatch(pair.wires.vip, places, places);
+    const watch = await VipWatch.start(pair.wires.vip, places, places);
     const healedAt = Date.now();
     try {
       holder.setAttached(true);

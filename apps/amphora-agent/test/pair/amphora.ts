@@ -18,6 +18,8 @@ export interface PairAmphora {
   readonly role: 'MASTER' | 'BACKUP';
   readonly namespace: string;
   readonly vrrpIp: string;
+  /** MAC address of eth1. */
+  readonly vipMac: string;
   readonly basePath: string;
   readonly call: Call;
   readonly heartbeats: HeartbeatListener;
@@ -75,6 +77,7 @@ export async function createAmphora(
     role,
     namespace: place.namespace,
     vrrpIp: place.vrrpIp,
+    vipMac: place.vipMac,
     basePath,
     call,
     heartbeats,
@@ -180,6 +183,7 @@ amphora_id = ${id}
 [controller_worker]
 loadbalancer_topology = ACTIVE_STANDBY
 [octavia_controller]
+own_network = True
 socket_path = ${socketPath}
 `,
   );

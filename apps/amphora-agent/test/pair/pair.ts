@@ -99,6 +99,8 @@ export async function createPair(): Promise<Pair> {
   try {
     for (const amphora of amphorae) {
       await amphora.start();
+      const port = { subnet_cidr: wires.vipCidr, gateway: null, mac_address: amphora.vipMac, vrrp_ip: amphora.vrrpIp };
+      await expectOk(amphora.call('POST', `/1.0/plug/vip/${wires.vip}`, port));
       await serve(amphora);
     }
   } catch (error) {

@@ -53,11 +53,12 @@ export function ip(...args: readonly string[]): string {
   return execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
 }
 
-/** A place for one amphora: a namespace with eth0 in the management network and eth1 in that of the VIP. */
+/** A place for one amphora: a namespace with eth0 in the management network, and eth1 in that of the VIP for the agent to set up. */
 export interface Place {
   readonly namespace: string;
   readonly managementIp: string;
   readonly vrrpIp: string;
+  readonly vipMac: string;
   /** The bridge's end of eth0 and eth1. */
   readonly ports: { readonly management: string; readonly vip: string };
 }
@@ -108,19 +109,18 @@ export function layWires(): Wires {
       const [managementIp, vrrpIp] = [`${managementNet}.1${number}`, `${vipNet}.1${number}`];
       ip('netns', 'add', namespace);
       namespaces.push(namespace);
-      for (const [port, bridge, device, address] of [
-        [ports.management, bridges.management, 'eth0', managementIp],
-        [ports.vip, bridges.vip, 'eth1', vrrpIp],
+      for (const [port, bridge, device] of [
+        [ports.management, bridges.management, 'eth0'],
+        [ports.vip, bridges.vip, 'eth1'],
       ] as const) {
         ip('link', 'add', port, 'type', 'veth', 'peer', 'name', device, 'netns', namespace);
         ip('link', 'set', port, 'master', bridge, 'up');
-        ip('-n', namespace, 'address', 'add', `${address}/24`, 'dev', device);
-        ip('-n', namespace, 'link', 'set', device, 'up');
       }
       ip('-n', namespace, 'link', 'set', 'lo', 'up');
-      const nonlocal = 'echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind';
-      ip('netns', 'exec', namespace, 'sh', '-c', nonlocal);
-      return { namespace, managementIp, vrrpIp, ports };
+      ip('-n', namespace, 'address', 'add', `${managementIp}/24`, 'dev', 'eth0');
+      ip('-n', namespace, 'link', 'set', 'eth0', 'up');
+      const [, vipMac = ''] = /link\/ether (\S+)/.exec(ip('-n', namespace, 'link', 'show', 'dev', 'eth1')) ?? [];
+      return { namespace, managementIp, vrrpIp, vipMac, ports };
     },
     close() {
       for (const namespace of namespaces) removeNamespace(namespace);
