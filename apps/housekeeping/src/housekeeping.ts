@@ -1,4 +1,5 @@
 import {
+  AgentConfigs,
   AMPHORA_CHANNEL,
   Amphorae,
   type Database,
@@ -12,6 +13,7 @@ import {
   type Tx,
 } from '@octavia/db';
 import {
+  configureAmphora,
   createLoadBalancer,
   deleteAmphora,
   deleteLoadBalancer,
@@ -51,6 +53,7 @@ export class Housekeeping {
   readonly #flows = new Flows();
   readonly #leftovers = new Leftovers();
   readonly #purges = new Purges();
+  readonly #agentConfigs = new AgentConfigs();
   readonly #pool: ClassSparePool;
   readonly #certificates: CertificateRotation;
   readonly #round: DutyRound;
@@ -108,6 +111,7 @@ export class Housekeeping {
       { name: 'deletions', everyMs: everyRound, work: () => this.#delete() },
       { name: 'stranded_load_balancers', everyMs: everyRound, work: () => this.#resettle() },
       { name: 'certificates', everyMs: certificates.intervalMs, work: () => this.#certificates.rotate() },
+      { name: 'agent_settings', everyMs: everyRound, work: () => this.#configure() },
       { name: 'orphans', everyMs: orphans.intervalMs, work: () => this.#sweep() },
       { name: 'purge', everyMs: Math.floor(cleanupIntervalMs * 0.9), work: () => this.#purge(this.#purges.aged) },
       { name: 'purge_leftovers', everyMs: LEFTOVERS_MS, work: () => this.#purge(this.#purges.leftovers) },
@@ -162,6 +166,17 @@ export class Housekeeping {
     else if (provisioningStatus === 'PENDING_DELETE')
       await this.#flows.start(tx, deleteLoadBalancer(id, asking, options));
     else await this.#flows.ensurePush(tx, updateLoadBalancer(id, asking, options));
+  }
+
+  /** Agents that were told another heartbeat key, interval or list of controllers than the workers' settings are now. */
+  async #configure(): Promise<void> {
+    const { db, log, config } = this.#options;
+    const options = { deadlineMs: config.flowDeadlineMs };
+    for (const { amphoraId, loadBalancerId, projectId } of await this.#agentConfigs.due(db.reader)) {
+      const flow = configureAmphora(amphoraId, loadBalancerId, requester(projectId), options);
+      await db.transaction((tx) => this.#flows.start(tx, flow));
+      log.info({ [ATTR.AMPHORA_ID]: amphoraId }, 'agent is told the new settings');
+    }
   }
 
   async #sweep(): Promise<void> {

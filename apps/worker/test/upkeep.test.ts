@@ -1,7 +1,9 @@
+import { Orphans } from '@octavia/db';
 import { AgentCertificateExpired, FenceNotConfirmed, NotImplemented } from '@octavia/drivers';
 import { rotateAmphoraCertificate, sweepOrphans } from '@octavia/flows';
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findOrphans } from '../src/orphans.ts';
 import { requester, TestWorld } from './world.ts';
 
 let world: TestWorld;
@@ -54,6 +56,87 @@ describe('a sweep for orphans', () => {
     world.compute.control.failNext('fence', new FenceNotConfirmed('x', 'a test'));
     expect(await ended(await sweep(0))).toBe('SUCCEEDED');
     expect(await outside()).toEqual([]);
+  });
+});
+
+describe('a search for orphans', () => {
+  const find = (graceMs = 0) => findOrphans({ ...world, orphans: new Orphans() }, world.db.reader, graceMs, {});
+  const told = async () => (await find()).orphans.map(({ side, kind, amphoraId }) => [side, kind, amphoraId]);
+
+  it('finds nothing while all is well, also while load balancers come and go', async () => {
+    await world.spare();
+    const ids = await Promise.all([world.create(), world.create(), world.create()]);
+    for (let i = 0; i < 20; i++) expect(await told()).toEqual([]);
+    for (const id of ids) await world.settled(id);
+    expect(await told()).toEqual([]);
+    for (const id of ids) await world.delete(id);
+    for (let i = 0; i < 20; i++) expect(await told()).toEqual([]);
+    await world.idle();
+    expect(await told()).toEqual([]);
+  });
+
+  it('changes nothing, and tells what a sweep will remove', async () => {
+    const orphan = uuidv7();
+    await world.compute.build({ amphoraId: orphan });
+    expect((await find()).orphans).toMatchObject([
+      {
+        side: 'OUTSIDE',
+        of: 'compute',
+        kind: 'instance',
+        amphoraId: orphan,
+        message: expect.stringContaining('removed'),
+      },
+    ]);
+    expect(await outside()).toEqual([orphan]);
+    expect((await find(60_000)).orphans).toEqual([]);
+  });
+
+  it('finds a port of an amphora that is gone, at a load balancer that lives', async () => {
+    const id = await world.create();
+    const { vip } = await world.settled(id);
+    const gone = uuidv7();
+    const { address, subnetId } = vip;
+    const held = await world.network.allocateVip({ loadBalancerId: id, subnetId, address });
+    await world.network.plugVip({ loadBalancerId: id, amphoraId: gone, computeId: 'x', vip: held, topology: 'SINGLE' });
+    expect(await told()).toEqual([['OUTSIDE', 'port', gone]]);
+    expect(await ended(await sweep(0))).toBe('SUCCEEDED');
+    expect(await told()).toEqual([]);
+    expect(await world.network.holders(id)).toHaveLength(1);
+  });
+
+  it('finds what is recorded and not there: left behind, vanished, or a key of an amphora that is gone', async () => {
+    const id = await world.create();
+    await world.settled(id);
+    const [amphora] = await world.serving(id);
+    if (!amphora?.computeId) throw new Error('There is no amphora.');
+    const gone = uuidv7();
+    await world.db.reader.query(
+      `INSERT INTO external_resource (kind, name, driver, amphora_id, state) VALUES ('instance', 'amphora-x', 'noop', $1, 'DELETING')`,
+      [gone],
+    );
+    await world.db.reader.query(
+      `INSERT INTO secret (id, kind, owner_id, key_id, wrapped_key, payload) VALUES ($1, 'amphora_certificate', $1, 'k', '', '')`,
+      [gone],
+    );
+    await world.compute.delete(amphora.computeId);
+    expect((await told()).sort()).toEqual(
+      [
+        ['RECORDED', 'instance', gone],
+        ['RECORDED', 'instance', amphora.id],
+        ['RECORDED', 'secret', gone],
+      ].sort(),
+    );
+    expect(await ended(await sweep(0))).toBe('SUCCEEDED');
+    // The amphora that lives in the database is health's.
+    expect(await told()).toEqual([['RECORDED', 'instance', amphora.id]]);
+  });
+
+  it('keeps how many of each kind it found, for the gauges', async () => {
+    for (let i = 0; i < 2; i++) await world.compute.build({ amphoraId: uuidv7() });
+    await ended(await sweep(0));
+    expect(await new Orphans().counts(world.db.reader)).toEqual([{ kind: 'instance', count: 2 }]);
+    await ended(await sweep(0));
+    expect(await new Orphans().counts(world.db.reader)).toEqual([{ kind: 'instance', count: 0 }]);
   });
 });
 

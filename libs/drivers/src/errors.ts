@@ -86,6 +86,11 @@ export class ComputeUnavailable extends Unavailable {
     super('COMPUTE_UNAVAILABLE', message, details, 1000, options);
   }
 }
+/** The amphora cannot get the VIP, and trying again is of no use: it was fenced, or it is not on this machine. */
+export class PlugFailed extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'PLUG_FAILED';
+}
 export class NetworkUnavailable extends Unavailable {
   constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
     super('NETWORK_UNAVAILABLE', message, details, 1000, options);

@@ -111,6 +111,23 @@ describe('the haproxy driver', () => {
     });
   });
 
+  it('makes the calls of a pair’s amphora as Octavia’s agent wants them', async () => {
+    const { driver, agent, endpoint } = await open();
+    await driver.plugVip(endpoint, PORT);
+    await driver.getInterface(endpoint, PORT.vrrpIp);
+    await driver.uploadVrrp(endpoint, LB, 'vrrp_instance x {\n}\n');
+    await driver.startVrrp(endpoint);
+    await driver.reloadVrrp(endpoint);
+    await driver.stopVrrp(endpoint);
+    expect(agent.seen.slice(1).map(({ request, body }) => [request, body])).toEqual([
+      [`GET /1.0/interface/${PORT.vrrpIp}`, ''],
+      ['PUT /1.0/vrrp/upload', 'vrrp_instance x {\n}\n'],
+      ['PUT /1.0/vrrp/start', ''],
+      ['PUT /1.0/vrrp/reload', ''],
+      ['PUT /1.0/vrrp/stop', ''],
+    ]);
+  });
+
   it('does not upload a certificate that the agent has', async () => {
     const { driver, agent, endpoint } = await open();
     for (let i = 0; i < 2; i++) await driver.uploadCertificate(endpoint, LB, 'abc.pem', 'PEM');
@@ -297,10 +314,11 @@ describe('the haproxy driver', () => {
     expect(foreign.platform).toMatchObject({ basePath: '/var/lib/octavia', user: 'nobody', exclusiveBind: false });
     agent.troubles.push(
       answer('info'),
-      said(200, { ...old, platform: { base_path: '/d', user: null, exclusive_bind: true } }),
+      said(200, { ...old, platform: { base_path: '/d', user: null, exclusive_bind: true, fast_vrrp: true } }),
     );
     const ours = await driver.getFacts(endpoint);
     expect(ours.platform).toMatchObject({ basePath: '/d', user: null, exclusiveBind: true, strictLimits: true });
+    expect([foreign.platform.fastVrrp, ours.platform.fastVrrp]).toEqual([false, true]);
   });
 
   it('says NotImplemented when the agent is too old for a new configuration', async () => {

@@ -10,12 +10,19 @@ import type { InstancePaths } from '../src/compute/local/options.ts';
 import { bootId, eachProcess, hasEnvironment, readProcess } from '../src/compute/local/process-table.ts';
 import { spawnAgent } from '../src/compute/local/spawn-agent.ts';
 import { ComputeUnavailable, InstanceOfAnotherHost } from '../src/errors.ts';
-import { startLocalCompute } from './local-compute-world.ts';
+import { isRoot, startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 import { until } from './until.ts';
 
 for (const usesCgroups of [true, false]) {
-  describeComputeDriver(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, async () => {
-    const world = await startLocalCompute({ usesCgroups });
+  describeLocal(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, () => startLocalCompute({ usesCgroups }));
+}
+describe.runIf(isRoot)('in namespaces mode, which needs root,', () => {
+  describeLocal('local', startNamespacesCompute);
+});
+
+function describeLocal(name: string, start: () => ReturnType<typeof startLocalCompute>) {
+  describeComputeDriver(name, async () => {
+    const world = await start();
     return {
       ...world,
       breakNext: null,
@@ -215,7 +222,8 @@ async function spawnLate(agentBundlePath: string, amphoraId: string, paths: Inst
     agentBundlePath,
     amphoraId,
     paths,
-    cgroupProcs: null,
+    cgroupProcs: [],
+    networkNamespace: null,
     environment: { MARKER: marker },
   });
   await until('the late agent is gone', async () => {

@@ -104,6 +104,8 @@ class StandInAgent {
   #inFlight = 0;
   #mostInFlight = 0;
   #isPlugged = false;
+  #vrrpIp = '';
+  #runsKeepalived = false;
 
   /** Most requests that were under way at once. */
   get mostInFlight(): number {
@@ -139,7 +141,11 @@ class StandInAgent {
   #answer(request: string, body: string): Answer & { readonly etag?: string } {
     const [method = '', path = ''] = request.split(' ');
     if (path === '/1.0/info' || path === '/1.0/details') return answerOf(path.slice(5));
-    if (path.startsWith('/1.0/plug/vip/')) return this.#plug();
+    if (path.startsWith('/1.0/plug/vip/')) return this.#plug(body);
+    if (path.startsWith('/1.0/interface/')) {
+      return answerOf(path.endsWith(`/${this.#vrrpIp}`) ? 'interface' : 'interfaceNotFound');
+    }
+    if (path.startsWith('/1.0/vrrp/')) return this.#vrrp(path.slice('/1.0/vrrp/'.length), body);
     const certificate = /^\/1\.0\/loadbalancer\/[^/]+\/certificates\/[^/]+$/.test(path);
     if (certificate && method === 'PUT') return this.#keep(path, body, 'certificateStored');
     if (certificate) return this.#certificate(path);
@@ -158,10 +164,19 @@ class StandInAgent {
     return answerOf('unknownPath');
   }
 
-  #plug(): Answer {
+  #plug(body: string): Answer {
+    this.#vrrpIp = (JSON.parse(body) as { vrrp_ip: string }).vrrp_ip;
     const name = this.#isPlugged ? 'alreadyPlugged' : 'plugged';
     this.#isPlugged = true;
     return answerOf(name);
+  }
+
+  #vrrp(action: string, body: string): Answer {
+    if (action === 'upload') return this.#keep('vrrp', body, 'vrrpUploaded');
+    const runs = action === 'start' ? this.#files.has('vrrp') : this.#runsKeepalived;
+    if (action !== 'stop' && !runs) return answerOf('vrrpFailed');
+    this.#runsKeepalived = action !== 'stop';
+    return answerOf({ start: 'vrrpStarted', reload: 'vrrpReloaded' }[action] ?? 'vrrpStopped');
   }
 
   #keep(key: string, body: string, name: string): Answer & { etag: string } {

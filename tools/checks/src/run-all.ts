@@ -78,14 +78,17 @@ function countSuites(allEnded: boolean): void {
 
 /** HAProxy, and what tests use beside it. As a plain user without them: the one command to run. */
 function installPackages(): void {
-  const programs = { haproxy: '/usr/sbin/haproxy', setpriv: '/usr/bin/setpriv' };
+  // Network namespaces are made by root alone; as another user their tests are left out.
+  const forRoot = { iproute2: '/sbin/ip', keepalived: '/usr/sbin/keepalived' };
+  const isRoot = process.getuid?.() === 0;
+  const programs = { haproxy: '/usr/sbin/haproxy', setpriv: '/usr/bin/setpriv', ...(isRoot ? forRoot : {}) };
   const isThere = (program: string): boolean => spawnSync('test', ['-x', program]).status === 0;
   const missing = Object.entries(programs).filter(([, program]) => !isThere(program));
   if (missing.length === 0) return;
   const command = `apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing
     .map(([name]) => (name === 'setpriv' ? 'util-linux' : name))
     .join(' ')}`;
-  if (process.getuid?.() !== 0) {
+  if (!isRoot) {
     process.stderr.write(
       `Missing: ${missing.map(([name]) => name).join(', ')}. Run this once:\n  sudo sh -c '${command}'\n`,
     );

@@ -1,9 +1,11 @@
 import { enrolling } from '../steps/enrol-agent.ts';
 import type { AnyWorkerFlow } from '../world.ts';
 import { createAmphora, deleteAmphora } from './amphora.ts';
+import { configureAmphora } from './configure-amphora.ts';
 import { createLoadBalancer } from './create-load-balancer.ts';
 import { deleteLoadBalancer } from './delete-load-balancer.ts';
 import { failoverAmphora, failoverLoadBalancer } from './failover.ts';
+import { mendAmphora } from './mend-amphora.ts';
 import { rotateAmphoraCertificate } from './rotate-certificate.ts';
 import { sweepOrphans } from './sweep-orphans.ts';
 import { updateLoadBalancer } from './update-load-balancer.ts';
@@ -20,7 +22,9 @@ const all: readonly AnyWorkerFlow[] = [
   createAmphora,
   deleteAmphora,
   failoverAmphora,
+  mendAmphora,
   rotateAmphoraCertificate,
+  configureAmphora,
   sweepOrphans,
 ];
 

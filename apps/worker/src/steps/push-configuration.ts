@@ -1,32 +1,32 @@
-import { createHash } from 'node:crypto';
-import { type Refusal, Revisions, type Tx } from '@octavia/db';
-import { type Amphora, type Fault, isBeingDeleted } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
-import { failoverLoadBalancer } from '@octavia/flows';
-import { type Problem, renderHaproxy } from '@octavia/render';
-import { Closing, Superseded } from '../engine/flow.ts';
-import { type Context, callOf, endpointOf, requesterOf, tellMilestone, type WorkerStep } from '../world.ts';
+import type { Refusal, Tx } from '@octavia/db';
+import type { Amphora, Fault } from '@octavia/domain';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
+import { Closing } from '../engine/flow.ts';
+import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
+import { leaveOutRefused } from './last-good.ts';
+import { startMending } from './mending.ts';
+import { type Audience, type Plan, planPush } from './plan-push.ts';
+import { type Outcome, pushOne, type Served } from './push-one.ts';
+import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 
-/** Requests that the flow's span is linked to, at most. Source: the limit of OpenTelemetry. */
-const MAX_LINKS = 128;
-
-const revisions = new Revisions();
+/**
+ * What the slower amphora of a pair has left once the other one serves, in milliseconds: a little more than a reload takes. One that could
+ * not be reached the last time hardly gets any.
+ */
+const GRACE_MS = 1_000;
+const GRACE_OF_LOST_MS = 100;
 
 export interface PushState {
   readonly loadBalancerId: string;
-  /** Set where the amphora is new: only that one is pushed to, and it has no configuration to fall back to. */
-  readonly newAmphoraId?: string;
   /** Revision of the load balancer that was pushed. */
   readonly target: number;
-  /** Whether the data plane serves it; else it refused, and serves what it did before. */
-  readonly isServed: boolean;
+  /** Ids of objects that are not in it after all: refused changes were found, and not all of them. */
+  readonly undecided?: readonly string[];
 }
 
-/** A configuration for each amphora, all of one revision. */
-interface Plan {
-  readonly target: number;
-  readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
-  readonly problems: readonly Problem[];
+interface Reached {
+  readonly amphora: Amphora;
+  readonly outcome: Served;
 }
 
 interface Pushed {
@@ -36,131 +36,167 @@ interface Pushed {
   record(tx: Tx): Promise<void>;
 }
 
-type Outcome =
-  | { readonly kind: 'served'; readonly ms: number; readonly isChanged: boolean }
-  | { readonly kind: 'refused'; readonly fault: Fault }
-  | { readonly kind: 'unreachable'; readonly error: unknown };
-
 /**
- * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others. What the
- * agent's check refuses is put in ERROR with its words, and the amphorae go on with their last good configuration.
+ * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others: it is mended.
+ * Where they refuse it, the changes that they refuse are found and left out, and everything else is served.
  */
 export const pushConfiguration: WorkerStep<PushState> = {
   name: 'push_configuration',
-  async do({ loadBalancerId, newAmphoraId }, context) {
-    const plan = await planPush(loadBalancerId, newAmphoraId, context);
-    const { refusal, record } = await push(plan, loadBalancerId, context);
-    if (!refusal) return served(plan, record);
-    context.log.warn({ revision: plan.target, reason: refusal.reason }, 'configuration refused');
-    await context.transaction(async (tx) => {
-      await record(tx);
-      await context.settlement.refused(tx, loadBalancerId, plan.target, refusal);
-    });
-    if (newAmphoraId === undefined) return { target: plan.target, isServed: false };
-    // A new amphora serves nothing yet: give it what is left when refused creations are out.
-    const rest = await planPush(loadBalancerId, newAmphoraId, context, plan.target);
-    const second = await push(rest, loadBalancerId, context);
-    if (second.refusal) throw new ConfigurationRefused(second.refusal.message, { loadBalancerId });
-    return served(plan, second.record);
+  async do({ loadBalancerId }, context) {
+    const plan = await planPush(loadBalancerId, undefined, context);
+    const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToServing(next, context), context);
+    return served(taken, record, context);
   },
 };
 
-function served({ target }: Plan, record: Pushed['record']): Closing<Partial<PushState>> {
+/** Makes the amphorae that come into service in a round serve the newest desired revision, less what is refused. */
+export function pushToComers(round: number): WorkerStep<PushState & RoundsState> {
+  return {
+    name: inRound('push_configuration', round),
+    isNeeded: hasRound(round),
+    async do(state, context) {
+      const { loadBalancerId } = state;
+      const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
+      const { comers, stayers } = roundOf(state, round, all);
+      const ids = comers.map(({ id }) => id);
+      const audience: Audience = { ids, peerIds: [...ids, ...stayers.map(({ id }) => id)] };
+      const plan = await planPush(loadBalancerId, audience, context);
+      const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToAll(next, context), context);
+      return served(taken, record, context);
+    },
+  };
+}
+
+/** Pushes, and when that is refused, once more without the changes that are. @throws LastGoodRefused, ConfigurationRefused */
+async function pushWhatIsTaken(
+  plan: Plan,
+  push: (plan: Plan) => Promise<Pushed>,
+  context: Context,
+): Promise<{ readonly plan: Plan; readonly record: Pushed['record'] }> {
+  let next = plan;
+  let pushed = await push(next);
+  // What passes the check of an agent that binds nothing may still be refused at the reload.
+  for (const by of ['check', 'reload'] as const) {
+    if (!pushed.refusal) break;
+    next = await leaveOutRefused(next, pushed.refusal, by, context);
+    pushed = await push(next);
+  }
+  if (pushed.refusal) throw new ConfigurationRefused(pushed.refusal.message, { loadBalancerId: plan.loadBalancerId });
+  return { plan: next, record: pushed.record };
+}
+
+function served(plan: Plan, record: Pushed['record'], context: Context): Closing<Partial<PushState>> {
   return new Closing(async (tx) => {
     await record(tx);
-    return { target, isServed: true };
+    const { loadBalancerId, undecided } = plan;
+    const target = await context.settlement.refused(tx, loadBalancerId, plan.target, plan.refused);
+    return { target, ...(undecided.length > 0 ? { undecided } : {}) };
   });
 }
 
-/** Reads the newest desired revision and writes the configurations for it. @param atMost the revision of an earlier try of this push */
-function planPush(
-  loadBalancerId: string,
-  newAmphoraId: string | undefined,
-  context: Context,
-  atMost?: number,
-): Promise<Plan> {
-  const { transaction, loadBalancers, amphorae, trees, settlement } = context;
-  return transaction(async (tx) => {
-    const lb = await loadBalancers.lock(tx, loadBalancerId);
-    if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
-    const allocated = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
-    const targets = allocated.filter(({ id }) => newAmphoraId === undefined || id === newAmphoraId);
-    if (targets.length === 0) return null;
-    if (atMost === undefined) await settlement.retry(tx, loadBalancerId);
-    const tree = await trees.read(tx, loadBalancerId);
-    if (!tree) throw new Superseded(`Load balancer ${loadBalancerId} is gone.`);
-    const peers = targets.flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
-    const rendered = targets.map((amphora) => {
-      if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
-      return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
-    });
-    await linkFolded(
-      context,
-      tx,
-      loadBalancerId,
-      Math.min(...targets.map((one) => one.appliedRevision)),
-      lb.desiredRevision,
-    );
-    return { target: atMost ?? lb.desiredRevision, texts: rendered, problems: rendered[0]?.problems ?? [] };
-  }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
-}
-
-/** A load balancer whose creation failed has no amphora: a failover builds one, and settles everything. */
-async function buildInstead(loadBalancerId: string, context: Context): Promise<never> {
-  const { transaction, loadBalancers, flows, flow, settings } = context;
-  await transaction(async (tx) => {
-    await loadBalancers.lock(tx, loadBalancerId);
-    const open = await flows.open(tx, loadBalancerId);
-    if (open.some(({ id, name }) => id !== flow.id && name.endsWith('.failover'))) return;
-    const options = { deadlineMs: settings.flowDeadlineMs };
-    await flows.start(tx, failoverLoadBalancer(loadBalancerId, requesterOf(context), options));
-  });
-  throw new Superseded(`Load balancer ${loadBalancerId} has no amphora; a failover builds one.`);
-}
-
-/** Links the flow's span to the requests whose changes this push serves beside its own. */
-async function linkFolded(
-  context: Context,
-  tx: Parameters<Parameters<Context['transaction']>[0]>[0],
-  loadBalancerId: string,
-  above: number,
-  upTo: number,
-): Promise<void> {
-  const own = context.flow.traceContext.traceparent ?? '';
-  context.link(await revisions.traceContexts(tx, loadBalancerId, { above, upTo, except: own, limit: MAX_LINKS }));
-}
-
-/** Pushes to all. @throws what the amphorae threw, when none could be reached */
-async function push(plan: Plan, loadBalancerId: string, context: Context): Promise<Pushed> {
+/** Every amphora must take it. @throws what the first one threw that could not be reached */
+async function pushToAll(plan: Plan, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: await pushOne(amphora, text, loadBalancerId, context),
+      outcome: await pushOne(amphora, text, plan.loadBalancerId, context),
     })),
   );
   context.signal.throwIfAborted();
-  const reached = outcomes.flatMap(({ amphora, outcome }) => (outcome.kind === 'served' ? [{ amphora, outcome }] : []));
-  const refusals = outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []));
-  for (const { amphora, outcome } of outcomes) {
-    if (outcome.kind !== 'unreachable' || refusals.length > 0) continue;
-    if (reached.length === 0) throw outcome.error;
-    context.log.warn({ 'octavia.amphora.id': amphora.id, err: outcome.error }, 'amphora not reached, the others serve');
+  const refusal = refusalOf(outcomes);
+  const lost = outcomes.find(({ outcome }) => outcome.kind === 'unreachable');
+  if (!refusal && lost?.outcome.kind === 'unreachable') throw lost.outcome.error;
+  return { refusal, record: (tx) => record(tx, plan, outcomes, context) };
+}
+
+/**
+ * One amphora that takes it suffices: the others of a pair, if they cannot be reached, are mended.
+ * @throws what an amphora threw, when none could be reached
+ */
+async function pushToServing(plan: Plan, context: Context): Promise<Pushed> {
+  const outcomes = await pushUntilOneServes(plan, context);
+  context.signal.throwIfAborted();
+  const refusal = refusalOf(outcomes);
+  const lost = outcomes.flatMap(({ amphora, outcome }) =>
+    outcome.kind === 'unreachable' ? [{ amphora, error: outcome.error }] : [],
+  );
+  const isAnyReached = outcomes.some(({ outcome }) => outcome.kind === 'served');
+  const isPair = outcomes.length > 1;
+  const [first] = lost;
+  if (first && !refusal && !isAnyReached) {
+    // Of a pair that cannot be reached at all, too, whoever stays away is replaced.
+    if (isPair) await context.transaction((tx) => startMending(tx, plan.loadBalancerId, lost, context));
+    throw first.error;
   }
   return {
-    refusal: refusals[0] ?? null,
+    refusal,
     async record(tx) {
-      for (const { amphora, outcome } of reached) {
-        const subject = { loadBalancerId, amphoraId: amphora.id };
-        const payload = { ms: outcome.ms, revision: plan.target, changed: outcome.isChanged };
-        // They travel together.
-        await Promise.all([
-          tellMilestone(tx, context, 'configuration_pushed', subject, payload),
-          context.amphorae.update(tx, amphora.id, { appliedRevision: plan.target }),
-        ]);
-      }
-      if (reached.length > 0) await context.settlement.unrenderable(tx, loadBalancerId, plan.target, problemsOf(plan));
+      await record(tx, plan, outcomes, context);
+      if (!refusal && lost.length > 0) await startMending(tx, plan.loadBalancerId, lost, context);
     },
   };
+}
+
+/** Pushes to all at once. From the moment on in which one serves, the others have little time left. */
+async function pushUntilOneServes(plan: Plan, context: Context) {
+  const first = Promise.withResolvers<void>();
+  const outcomes = await Promise.all(
+    plan.texts.map(async ({ amphora, text }) => {
+      if (plan.texts.length === 1)
+        return { amphora, outcome: await pushOne(amphora, text, plan.loadBalancerId, context) };
+      const late = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      const graceMs = amphora.appliedRevision === 0 ? GRACE_OF_LOST_MS : GRACE_MS;
+      void first.promise.then(() => {
+        timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
+      });
+      const signal = AbortSignal.any([context.signal, late.signal]);
+      const outcome = await pushOne(amphora, text, plan.loadBalancerId, { ...context, signal });
+      clearTimeout(timer);
+      // One that refuses tells all there is to know, too.
+      if (outcome.kind !== 'unreachable') first.resolve();
+      return { amphora, outcome };
+    }),
+  );
+  return outcomes;
+}
+
+/** The other amphora of the pair serves already. */
+class TooLate extends AmphoraUnavailable {
+  constructor(amphoraId: string, graceMs: number) {
+    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
+  }
+}
+
+function refusalOf(outcomes: readonly { readonly outcome: Outcome }[]): Fault | null {
+  return outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []))[0] ?? null;
+}
+
+async function record(
+  tx: Tx,
+  plan: Plan,
+  outcomes: readonly { readonly amphora: Amphora; readonly outcome: Outcome }[],
+  context: Context,
+): Promise<void> {
+  const reached = outcomes.filter((one): one is Reached => one.outcome.kind === 'served');
+  for (const { amphora, outcome } of reached) await recordPush(tx, plan, amphora, outcome, context);
+  if (reached.length > 0) await context.settlement.unrenderable(tx, plan.loadBalancerId, plan.target, problemsOf(plan));
+}
+
+/** Writes down what an amphora serves now. */
+export async function recordPush(
+  tx: Tx,
+  { loadBalancerId, target }: Pick<Plan, 'loadBalancerId' | 'target'>,
+  amphora: Amphora,
+  { ms, isChanged }: Served,
+  context: Context,
+): Promise<void> {
+  const subject = { loadBalancerId, amphoraId: amphora.id };
+  // They travel together.
+  await Promise.all([
+    tellMilestone(tx, context, 'configuration_pushed', subject, { ms, revision: target, changed: isChanged }),
+    context.amphorae.update(tx, amphora.id, { appliedRevision: target }),
+  ]);
 }
 
 function problemsOf({ problems }: Plan): Refusal[] {
@@ -169,32 +205,4 @@ function problemsOf({ problems }: Plan): Refusal[] {
     objectId,
     fault: { reason, message },
   }));
-}
-
-async function pushOne(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<Outcome> {
-  const startedAt = performance.now();
-  const endpoint = endpointOf(amphora);
-  try {
-    const isChanged = !(await serves(amphora, text, loadBalancerId, context));
-    if (isChanged) {
-      // Unknown from here on: a push that is cut off may leave the text on the amphora and the old one in HAProxy.
-      if (amphora.appliedRevision > 0) {
-        await context.transaction((tx) => context.amphorae.update(tx, amphora.id, { appliedRevision: 0 }));
-      }
-      await context.amphora.pushHaproxy(endpoint, loadBalancerId, text, callOf(context));
-    }
-    return { kind: 'served', ms: Math.round(performance.now() - startedAt), isChanged };
-  } catch (error) {
-    if (error instanceof ConfigurationRefused) {
-      return { kind: 'refused', fault: { reason: error.reason, message: error.message } };
-    }
-    return { kind: 'unreachable', error };
-  }
-}
-
-/** Whether the amphora has that very text, from a push that ended well. */
-async function serves(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<boolean> {
-  if (amphora.appliedRevision === 0) return false;
-  const etag = await context.amphora.getHaproxyEtag(endpointOf(amphora), loadBalancerId, callOf(context));
-  return etag === createHash('md5').update(text).digest('hex');
 }

@@ -219,21 +219,56 @@ export class FlowQueue {
    * Puts the flow back, to try the same step again after `delayMs`, or at once when it is asked to stop. A half-done flow keeps its
    * turn from all others; any other gives it up altogether. Wants a transaction.
    */
-  async retryLater(tx: Tx, lease: Lease, retry: { readonly delayMs: number; readonly error: Fault }): Promise<void> {
+  async retryLater(
+    tx: Tx,
+    lease: Lease,
+    retry: { readonly delayMs: number; readonly error: Fault; readonly waitingFor?: string },
+  ): Promise<void> {
     await lockTurn(tx, lease.turnKey);
     await this.#guarded(
       tx,
       lease,
       `UPDATE flow SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL, last_error = $4,
-         waiting_for = 'the next try',
+         waiting_for = $5,
          run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $3 ELSE 0 END * interval '1 ms'
        WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id`,
-      [Math.round(retry.delayMs), JSON.stringify(retry.error)],
+      [Math.round(retry.delayMs), JSON.stringify(retry.error), retry.waitingFor ?? 'the next try'],
     );
     await tx.query(
       `UPDATE flow_step SET last_error = $2 WHERE flow_id = $1
          AND position = (SELECT max(position) FROM flow_step WHERE flow_id = $1)`,
       [lease.flowId, JSON.stringify(retry.error)],
+    );
+    await tx.query('UPDATE turn SET holder = NULL WHERE key = $1', [lease.turnKey]);
+    await notify(tx, FLOW_CHANNEL, lease.turnKey);
+  }
+
+  /**
+   * Puts the flow back, to begin the same step again when `look` says, or at once when it is asked to stop: it waits its turn for
+   * something, and nothing failed. That is no try, and no time that its deadline knows. Its turn is as after `retryLater`. Wants a
+   * transaction.
+   */
+  async comeAgain(
+    tx: Tx,
+    lease: Lease,
+    look: () => Promise<{ readonly delayMs: number; readonly waitingFor: string }>,
+  ): Promise<void> {
+    await lockTurn(tx, lease.turnKey);
+    const { delayMs, waitingFor } = await look();
+    await this.#guarded(
+      tx,
+      lease,
+      `WITH owned AS (
+         UPDATE flow SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL, waiting_for = $3,
+           attempt = greatest(attempt - 1, 0),
+           run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $4 ELSE 0 END * interval '1 ms',
+           deadline_at = deadline_at + CASE WHEN stop_requested IS NULL THEN $4 ELSE 0 END * interval '1 ms'
+         WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id
+       ), seen AS (
+         UPDATE flow_step SET attempts = attempts - 1 FROM owned
+         WHERE flow_id = owned.id AND flow_step.state = 'STARTED' AND attempts > 0
+       ) SELECT id FROM owned`,
+      [waitingFor, Math.round(delayMs)],
     );
     await tx.query('UPDATE turn SET holder = NULL WHERE key = $1', [lease.turnKey]);
     await notify(tx, FLOW_CHANNEL, lease.turnKey);

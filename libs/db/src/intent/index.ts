@@ -1,5 +1,6 @@
 /** What callers asked for: rows, revisions, quotas, addresses, events. */
 export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools } from './children.ts';
+export { Deployments } from './deployments.ts';
 export { CursorTooOld, EventLog, type EventPage, type EventQuery, type EventRecord } from './event-log.ts';
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
 export { Idempotency, type IdempotentRequest } from './idempotency.ts';
@@ -15,7 +16,7 @@ export {
 export { afterOf, type Filters, pageToken } from './page-token.ts';
 export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';
-export { type Action, type ChangedBy, type Delta, deltaOf, type NewRevision, Revisions } from './revisions.ts';
+export { type ChangedBy, type NewRevision, type RevisionRecord, Revisions } from './revisions.ts';
 export {
   healthMonitorSchema,
   listenerSchema,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { AmphoraUnavailable, ConfigurationRefused } from '../errors.ts';
+import { AmphoraError, AmphoraUnavailable, ConfigurationRefused } from '../errors.ts';
 import type { VipPort } from '../network/network-driver.ts';
 import type { AmphoraDriver, AmphoraEndpoint } from './amphora-driver.ts';
 
@@ -68,6 +68,27 @@ export function describeAmphoraDriver(name: string, start: () => Promise<Amphora
       expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
     });
 
+    it('checks a configuration without serving it, keeps what passed, and serves that after a reload', async () => {
+      const { driver, amphora, refused } = await open();
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      const checking = driver.checkHaproxy(amphora, LB, refused.configuration);
+      await expect(checking).rejects.toBeInstanceOf(ConfigurationRefused);
+      await expect(checking).rejects.toThrow(refused.words);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+      const next = `${CONFIGURATION}# next\n`;
+      for (let i = 0; i < 2; i++) await driver.checkHaproxy(amphora, LB, next);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(next));
+      for (let i = 0; i < 2; i++) await driver.reloadHaproxy(amphora, LB);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(next));
+    });
+
+    it('has nothing to reload before a configuration has passed the check', async () => {
+      const { driver, amphora, refused } = await open();
+      await expect(driver.reloadHaproxy(amphora, LB)).rejects.toBeInstanceOf(AmphoraError);
+      await driver.checkHaproxy(amphora, LB, refused.configuration).catch(() => {});
+      await expect(driver.reloadHaproxy(amphora, LB)).rejects.toBeInstanceOf(AmphoraError);
+    });
+
     it('plugs a VIP, also when it was plugged before', async () => {
       const { driver, amphora } = await open();
       await driver.plugVip(amphora, PORT);
@@ -110,6 +131,30 @@ export function describeAmphoraDriver(name: string, start: () => Promise<Amphora
       await driver.pushHaproxy(amphora, LB, CONFIGURATION).catch(() => {});
       await driver.pushHaproxy(amphora, LB, CONFIGURATION);
       expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+    });
+
+    it('tells the interface of an address that was plugged, and that there is none of another', async () => {
+      const { driver, amphora } = await open();
+      await driver.plugVip(amphora, PORT);
+      expect(await driver.getInterface(amphora, PORT.vrrpIp)).toBe('eth1');
+      await expect(driver.getInterface(amphora, '203.0.113.99')).rejects.toBeInstanceOf(AmphoraError);
+    });
+
+    it('has keepalived run with what was uploaded, and stops it, each as often as asked', async () => {
+      const { driver, amphora } = await open();
+      for (let i = 0; i < 2; i++) {
+        await driver.uploadVrrp(amphora, LB, 'vrrp_instance x {\n}\n');
+        await driver.startVrrp(amphora);
+        await driver.reloadVrrp(amphora);
+      }
+      for (let i = 0; i < 2; i++) await driver.stopVrrp(amphora);
+    });
+
+    it('starts no keepalived before it has a configuration, and reloads none that does not run: a later try may', async () => {
+      const { driver, amphora } = await open();
+      await expect(driver.startVrrp(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
+      await driver.uploadVrrp(amphora, LB, 'vrrp_instance x {\n}\n');
+      await expect(driver.reloadVrrp(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
     });
 
     it('ends a call at once when it is aborted', async () => {

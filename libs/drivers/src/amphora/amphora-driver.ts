@@ -20,19 +20,47 @@ export interface AmphoraDriver {
   /** Tells the agent which interface carries the VIP. */
   plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void>;
   /**
-   * Uploads a configuration, which the agent checks, and makes HAProxy serve it (start or hitless reload). The running one stays
-   * when the check or the start fails. @throws ConfigurationRefused
+   * Uploads a configuration, which the agent checks and keeps beside the one that is served. HAProxy goes on as before until the next
+   * `reloadHaproxy`, or until it is started anew: then it serves what passed a check last. What is refused is not kept.
+   * @throws ConfigurationRefused
    */
+  checkHaproxy(
+    amphora: AmphoraEndpoint,
+    loadBalancerId: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void>;
+  /**
+   * Makes HAProxy serve the configuration that passed a check last: start, or hitless reload. The running one stays when that fails.
+   * @throws AmphoraError when there is none
+   */
+  reloadHaproxy(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /** Both: checks a configuration and makes HAProxy serve it. @throws ConfigurationRefused */
   pushHaproxy(
     amphora: AmphoraEndpoint,
     loadBalancerId: string,
     configuration: string,
     context?: CallContext,
   ): Promise<void>;
-  /** MD5 (hex) of the configuration that the agent has, or null: it has none. */
+  /** MD5 (hex) of the configuration that passed a check last, served or not; null: there is none. */
   getHaproxyEtag(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<string | null>;
   /** Stops HAProxy and removes all files of the load balancer. Succeeds if there are none. */
   deleteLoadBalancer(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /** Name of the amphora's interface that has the address, as keepalived's configuration wants it. @throws AmphoraError none has it */
+  getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string>;
+  /** Gives keepalived its configuration, which it takes up at the next start or reload. No heartbeat is sent until it runs. */
+  uploadVrrp(
+    amphora: AmphoraEndpoint,
+    loadBalancerId: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void>;
+  /** Starts keepalived, or has the running one take up its configuration. @throws AmphoraUnavailable also when there is none */
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
+  /** Has the running keepalived take up its configuration, and keep the VIP if it has it. @throws AmphoraUnavailable also when none runs */
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
+  /** Stops keepalived: it gives up the VIP, and heartbeats end. Succeeds if none runs. */
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void>;
   /** Uploads a file of a listener or pool, unless the agent has it (by MD5). @param file such as `<sha1>.pem` */
   uploadCertificate(
     amphora: AmphoraEndpoint,

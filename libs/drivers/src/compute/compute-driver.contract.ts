@@ -258,6 +258,36 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
       });
     });
 
+    describe('leftovers', () => {
+      it('are everything that was made, also for another worker, until it is removed', async () => {
+        const { driver, restart, amphoraId, computeId } = await built();
+        const all = await restart().leftovers();
+        expect(all).toContainEqual(expect.objectContaining({ kind: 'instance', name: computeId, amphoraId }));
+        expect(new Set(all.map((one) => one.amphoraId))).toEqual(new Set([amphoraId]));
+        for (const one of all) await driver.removeLeftover(one);
+        for (const one of all) await driver.removeLeftover(one);
+        expect(await restart().leftovers()).toEqual([]);
+        expect(await driver.list()).toEqual([]);
+        await expect(driver.build({ amphoraId })).rejects.toBeInstanceOf(AmphoraBuildError);
+      });
+
+      it('are none after a deletion', async () => {
+        const { driver, computeId } = await built();
+        await driver.delete(computeId);
+        expect(await driver.leftovers()).toEqual([]);
+      });
+
+      it('are not removed by a worker that lost its flow', async () => {
+        const { driver, amphoraId } = await built();
+        const at = (epoch: number) => ({ fence: { flowId: 'f', epoch } });
+        await driver.get({ amphoraId }, at(2));
+        const [one] = await driver.leftovers();
+        if (!one) throw new Error('There is none.');
+        await expect(driver.removeLeftover(one, at(1))).rejects.toBeInstanceOf(StaleFence);
+        expect(await driver.list()).toHaveLength(1);
+      });
+    });
+
     describe('a call', () => {
       it('of a worker that lost its flow is refused, and changes nothing', async () => {
         const { driver, computeId, restart } = await built();

@@ -1,4 +1,5 @@
 import type { CallContext } from '../call-context.ts';
+import type { LeavesThings } from '../leftover.ts';
 
 /** Source: `amphora_type` of the compute driver interface, Octavia 0.5. */
 export type AmphoraType = 'VM' | 'CONTAINER' | 'BARE_METAL' | 'HW_LOAD_BALANCER' | 'PROCESS';
@@ -23,6 +24,11 @@ export interface BuildRequest {
   readonly secGroups?: readonly string[];
   readonly networkIds?: readonly string[];
   readonly availabilityZone?: string;
+  /**
+   * Amphorae that it had better not share a compute host with: its peer. A service of one host builds it all the same.
+   * Source: the server group of Octavia's compute interface.
+   */
+  readonly apartFrom?: readonly string[];
   /** Absolute path in the amphora to content. @see MAX_CONFIG_DRIVE_FILES */
   readonly configDriveFiles?: Readonly<Record<string, FileContent>>;
   readonly userData?: FileContent;
@@ -49,7 +55,7 @@ export interface Instance {
  * its own: building goes on behind it, `get` tells when it is done. Any may throw ComputeUnavailable, StaleFence, and for the id of an
  * instance elsewhere InstanceOfAnotherHost.
  */
-export interface ComputeDriver {
+export interface ComputeDriver extends LeavesThings {
   /** Such as `local`. */
   readonly name: string;
   /**

@@ -40,6 +40,8 @@ export function computePolicy(name: string, options: ResilienceOptions = {}): Re
       status: read,
       get: read,
       list: { ...read, context: 0 },
+      leftovers: { ...read, context: 0 },
+      removeLeftover: change,
     },
     endpointOf: () => name,
     unavailable: (message, details) => new ComputeUnavailable(message, details),
@@ -56,6 +58,8 @@ export function networkPolicy(name: string, options: ResilienceOptions = {}): Re
       managedSubnets: { context: -1, timeoutMs, isRead: true },
       getSubnet: { ...change, isRead: true },
       holdings: { context: 0, timeoutMs, isRead: true },
+      leftovers: { context: 0, timeoutMs, isRead: true },
+      removeLeftover: change,
       allocateVip: change,
       releaseVip: change,
       plugVip: change,
@@ -75,6 +79,8 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
     methods: {
       getFacts: { context: 1, timeoutMs, isProbe: true },
       plugVip: { context: 2, timeoutMs },
+      checkHaproxy: { context: 3, timeoutMs },
+      reloadHaproxy: { context: 2, timeoutMs },
       pushHaproxy: { context: 3, timeoutMs },
       getHaproxyEtag: { context: 2, timeoutMs },
       deleteLoadBalancer: { context: 2, timeoutMs },
@@ -83,6 +89,11 @@ export function amphoraPolicy(options: ResilienceOptions = {}): ResiliencePolicy
       showsCertificate: { context: 2, timeoutMs, isProbe: true },
       rotateAgentCertificate: { context: 2, timeoutMs },
       updateAgentConfig: { context: 2, timeoutMs },
+      getInterface: { context: 2, timeoutMs },
+      uploadVrrp: { context: 3, timeoutMs },
+      startVrrp: { context: 1, timeoutMs },
+      reloadVrrp: { context: 1, timeoutMs },
+      stopVrrp: { context: 1, timeoutMs },
     },
     endpointOf: (_, [amphora]) => {
       const { amphoraId, lbNetworkIp, agentPort } = amphora as AmphoraEndpoint;

@@ -12,6 +12,7 @@ import type { HaproxyAmphoraOptions } from './options.ts';
 
 const API_VERSION = '1.0';
 const md5Schema = z.object({ md5sum: z.string() });
+const interfaceSchema = z.object({ interface: z.string().min(1) });
 
 /** Octavia's agent REST API 1.0 over mutual TLS: for real Octavia amphorae, and for ours. */
 export class HaproxyAmphoraDriver implements AmphoraDriver {
@@ -57,17 +58,27 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
     );
   }
 
-  async pushHaproxy(amphora: AmphoraEndpoint, lb: string, configuration: string, context?: CallContext): Promise<void> {
+  async checkHaproxy(
+    amphora: AmphoraEndpoint,
+    lb: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void> {
     const ids = { amphora: amphora.amphoraId, lb };
     const template = '/1.0/loadbalancer/{amphora}/{lb}/haproxy';
     const upload = { method: 'PUT', template, ids, body: configuration, kind: 'upload' } as const;
     await this.#agent.call(amphora, upload, context);
+  }
+
+  async reloadHaproxy(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<void> {
     // Reload starts a stopped HAProxy, so one call is right for both.
-    await this.#agent.call(
-      amphora,
-      { method: 'PUT', template: '/1.0/loadbalancer/{lb}/reload', ids, kind: 'run' },
-      context,
-    );
+    const template = '/1.0/loadbalancer/{lb}/reload';
+    await this.#agent.call(amphora, { method: 'PUT', template, ids: { lb }, kind: 'run' }, context);
+  }
+
+  async pushHaproxy(amphora: AmphoraEndpoint, lb: string, configuration: string, context?: CallContext): Promise<void> {
+    await this.checkHaproxy(amphora, lb, configuration, context);
+    await this.reloadHaproxy(amphora, lb, context);
   }
 
   async getHaproxyEtag(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<string | null> {
@@ -78,6 +89,33 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
 
   async deleteLoadBalancer(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<void> {
     const call = { method: 'DELETE', template: '/1.0/listeners/{lb}', ids: { lb }, accepts: [404] } as const;
+    await this.#agent.call(amphora, call, context);
+  }
+
+  async getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string> {
+    const call = { method: 'GET', template: '/1.0/interface/{ip}', ids: { ip: address } } as const;
+    return read(interfaceSchema, await this.#agent.call(amphora, call, context), amphora).interface;
+  }
+
+  async uploadVrrp(amphora: AmphoraEndpoint, _lb: string, configuration: string, context?: CallContext): Promise<void> {
+    const call = { method: 'PUT', template: '/1.0/vrrp/upload', body: configuration, kind: 'upload' } as const;
+    await this.#agent.call(amphora, call, context);
+  }
+
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'start', context);
+  }
+
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'reload', context);
+  }
+
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'stop', context);
+  }
+
+  async #vrrp(amphora: AmphoraEndpoint, action: string, context: CallContext | undefined): Promise<void> {
+    const call = { method: 'PUT', template: '/1.0/vrrp/{action}', ids: { action } } as const;
     await this.#agent.call(amphora, call, context);
   }
 

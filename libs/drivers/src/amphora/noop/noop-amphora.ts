@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type AmphoraFacts, OCTAVIA_PLATFORM } from '@octavia/domain';
 import type { CallContext } from '../../call-context.ts';
-import { AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
+import { AmphoraError, AmphoraUnavailable, ConfigurationRefused } from '../../errors.ts';
 import type { VipPort } from '../../network/network-driver.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
@@ -10,7 +10,12 @@ import type { AmphoraDriver, AmphoraEndpoint } from '../amphora-driver.ts';
 export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
   /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
-  readonly check?: (configuration: string) => string | null;
+  readonly check?: (configuration: string, amphoraId: string) => string | null;
+  /**
+   * Of an amphora that this driver does not remember: true, it is believed that another worker plugged and configured it, as the noop
+   * compute driver believes in its instance; false, nothing was done to it.
+   */
+  readonly adopt?: boolean;
 }
 
 /** Facts of every noop amphora: a Debian 12 amphora with two CPUs. */
@@ -25,9 +30,20 @@ export const NOOP_FACTS: AmphoraFacts = {
 };
 
 interface Kept {
+  /** Of what passed the check last. */
+  readonly etag: string;
+  readonly isRunning: boolean;
+  /** Of what HAProxy came to serve last; null: nothing yet. */
+  readonly served: string | null;
+}
+
+interface Vrrp {
   readonly etag: string;
   readonly isRunning: boolean;
 }
+
+/** Every noop amphora has its VIP here, as Octavia's have. */
+const NOOP_INTERFACE = 'eth1';
 
 /** Agents in memory, or in a shared folder: they keep what they are sent and serve nothing. */
 export class NoopAmphoraDriver implements AmphoraDriver {
@@ -35,13 +51,15 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly control: NoopControl;
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
-  readonly #check: (configuration: string) => string | null;
+  readonly #check: (configuration: string, amphoraId: string) => string | null;
+  readonly #adopts: boolean;
   readonly #silent = new Set<string>();
 
   constructor(options: NoopAmphoraOptions = {}) {
     this.#world = openNoopWorld('amphora', options);
     this.#facts = options.facts ?? NOOP_FACTS;
     this.#check = options.check ?? (() => null);
+    this.#adopts = options.adopt ?? false;
     this.control = new NoopControl({
       driver: 'noop amphora',
       fences: this.#world.fences,
@@ -55,23 +73,43 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   }
 
   plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void> {
-    return this.#call('plugVip', amphora, [port], context, () =>
-      this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true),
-    );
+    return this.#call('plugVip', amphora, [port], context, async () => {
+      await this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true);
+      await this.#world.store.put('interfaces', `${amphora.amphoraId} ${port.vrrpIp}`, NOOP_INTERFACE);
+    });
+  }
+
+  checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('checkHaproxy', amphora, [lbId, etag], context, async () => {
+      this.#assertGood(amphora, configuration);
+      const kept = await this.#kept(amphora, lbId);
+      await this.#keep(amphora, lbId, { etag, isRunning: kept?.isRunning ?? false, served: kept?.served ?? null });
+    });
+  }
+
+  reloadHaproxy(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
+    return this.#call('reloadHaproxy', amphora, [lbId], context, async () => {
+      const kept = await this.#kept(amphora, lbId);
+      if (!kept) {
+        const message = `Amphora ${amphora.amphoraId} has no configuration of load balancer ${lbId}. Push one first.`;
+        throw new AmphoraError(message, { amphoraId: amphora.amphoraId, loadBalancerId: lbId });
+      }
+      await this.#keep(amphora, lbId, { ...kept, isRunning: true, served: kept.etag });
+    });
   }
 
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
     const etag = md5(configuration);
     return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
-      const refusal = this.#check(configuration);
-      if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId: amphora.amphoraId });
-      await this.#keep(amphora, lbId, { etag, isRunning: true });
+      this.#assertGood(amphora, configuration);
+      await this.#keep(amphora, lbId, { etag, isRunning: true, served: etag });
     });
   }
 
   getHaproxyEtag(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<string | null> {
     return this.#call('getHaproxyEtag', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       return kept?.etag ?? null;
     });
   }
@@ -80,6 +118,49 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     return this.#call('deleteLoadBalancer', amphora, [lbId], context, () =>
       this.#world.store.delete('haproxy', `${amphora.amphoraId} ${lbId}`),
     );
+  }
+
+  getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string> {
+    return this.#call('getInterface', amphora, [address], context, async () => {
+      const found = await this.#world.store.get<string>('interfaces', `${amphora.amphoraId} ${address}`);
+      if (found) return found;
+      if (this.#adopts) return NOOP_INTERFACE;
+      const { amphoraId } = amphora;
+      throw new AmphoraError(`Amphora ${amphoraId} has no interface with the address ${address}. Plug it first.`, {
+        amphoraId,
+        address,
+      });
+    });
+  }
+
+  uploadVrrp(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('uploadVrrp', amphora, [lbId, etag], context, async () => {
+      const isRunning = (await this.#vrrp(amphora))?.isRunning ?? false;
+      await this.#keepVrrp(amphora, { etag, isRunning });
+    });
+  }
+
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('startVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (!kept && !this.#adopts) throw vrrpFailed(amphora, 'nothing was uploaded');
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: true });
+    });
+  }
+
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('reloadVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (kept ? !kept.isRunning : !this.#adopts) throw vrrpFailed(amphora, 'none runs');
+    });
+  }
+
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('stopVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: false });
+    });
   }
 
   uploadCertificate(
@@ -96,7 +177,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
 
   stop(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
     return this.#call('stop', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       if (kept) await this.#keep(amphora, lbId, { ...kept, isRunning: false });
     });
   }
@@ -121,6 +202,34 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     else this.#silent.delete(amphoraId);
   }
 
+  /** For tests: MD5 (hex) of what HAProxy serves; null: nothing. */
+  async served(amphoraId: string, lbId: string): Promise<string | null> {
+    const kept = await this.#world.store.get<Kept>('haproxy', `${amphoraId} ${lbId}`);
+    return kept?.isRunning ? kept.served : null;
+  }
+
+  #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string): void {
+    const refusal = this.#check(configuration, amphoraId);
+    if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId });
+  }
+
+  #kept(amphora: AmphoraEndpoint, lbId: string): Promise<Kept | null> {
+    return this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+  }
+
+  /** For tests: MD5 (hex) of keepalived's configuration, and whether it runs; null: nothing was uploaded. */
+  vrrpOf(amphoraId: string): Promise<Vrrp | null> {
+    return this.#world.store.get<Vrrp>('vrrp', amphoraId);
+  }
+
+  #vrrp({ amphoraId }: AmphoraEndpoint): Promise<Vrrp | null> {
+    return this.vrrpOf(amphoraId);
+  }
+
+  #keepVrrp({ amphoraId }: AmphoraEndpoint, kept: Vrrp): Promise<void> {
+    return this.#world.store.put('vrrp', amphoraId, kept);
+  }
+
   #keep(amphora: AmphoraEndpoint, lbId: string, kept: Kept): Promise<void> {
     return this.#world.store.put('haproxy', `${amphora.amphoraId} ${lbId}`, kept);
   }
@@ -141,6 +250,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
       return await work();
     });
   }
+}
+
+function vrrpFailed({ amphoraId }: AmphoraEndpoint, why: string): AmphoraUnavailable {
+  return new AmphoraUnavailable(`keepalived of amphora ${amphoraId} does not run: ${why}.`, { amphoraId, why });
 }
 
 function md5(text: string): string {

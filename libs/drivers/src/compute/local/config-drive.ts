@@ -25,6 +25,7 @@ export function configDrive(
       controller: {
         socket_path: paths.sockets,
         exclusive_bind: 'True', // Amphorae share the host's addresses, so a second bind has to fail.
+        ...(options.namespaces ? { own_network: 'True' } : {}),
         strict_limits: 'False', // A plain user has the limits of the machine, whatever `maxconn` says.
         ...options.agentSettings,
       },
