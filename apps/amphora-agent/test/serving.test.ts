@@ -37,6 +37,7 @@ for (const isPlainUser of [false, true]) {
         log_socket: null,
         exclusive_bind: true,
         strict_limits: false,
+        fast_vrrp: false,
       });
       const { user } = details.platform;
       for (const answer of ['one', 'two', 'three', 'four', 'five', 'six']) {

@@ -1,26 +1,36 @@
 import type { Database } from '@octavia/db';
 import {
   AmphoraServiceService,
+  AvailabilityZoneProfileServiceService,
+  AvailabilityZoneServiceService,
   EventServiceService,
+  FlavorProfileServiceService,
+  FlavorServiceService,
   FlowServiceService,
   HealthMonitorServiceService,
   ListenerServiceService,
   LoadBalancerServiceService,
   MemberServiceService,
+  OrphanServiceService,
   PoolServiceService,
+  ProviderServiceService,
   RevisionServiceService,
   SystemServiceService,
 } from '@octavia/proto';
 import type { GrpcServer } from '@octavia/service';
 import { Changes, type FlowStarter } from './changes.ts';
 import { amphoraHandlers } from './handlers/amphora.ts';
+import { availabilityZoneHandlers, availabilityZoneProfileHandlers } from './handlers/availability-zone.ts';
 import { eventHandlers } from './handlers/event.ts';
+import { flavorHandlers, flavorProfileHandlers } from './handlers/flavor.ts';
 import { flowHandlers } from './handlers/flow.ts';
 import { healthMonitorHandlers } from './handlers/health-monitor.ts';
 import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
 import { memberHandlers } from './handlers/member.ts';
+import { orphanHandlers } from './handlers/orphan.ts';
 import { poolHandlers } from './handlers/pool.ts';
+import { providerHandlers } from './handlers/provider.ts';
 import { revisionHandlers } from './handlers/revision.ts';
 import { systemHandlers } from './handlers/system.ts';
 import type { Installation, Lookup, Parts, Policy } from './parts.ts';
@@ -48,9 +58,15 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(PoolServiceService, poolHandlers(parts))
     .add(MemberServiceService, memberHandlers(parts))
     .add(HealthMonitorServiceService, healthMonitorHandlers(parts))
+    .add(FlavorServiceService, flavorHandlers(parts))
+    .add(FlavorProfileServiceService, flavorProfileHandlers(parts))
+    .add(AvailabilityZoneServiceService, availabilityZoneHandlers(parts))
+    .add(AvailabilityZoneProfileServiceService, availabilityZoneProfileHandlers(parts))
+    .add(ProviderServiceService, providerHandlers())
     .add(AmphoraServiceService, amphoraHandlers(parts))
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
+    .add(OrphanServiceService, orphanHandlers(parts))
     .add(RevisionServiceService, revisionHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

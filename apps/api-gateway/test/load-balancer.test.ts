@@ -102,12 +102,6 @@ describe('creating a load balancer', () => {
     });
   });
 
-  it('refuses what no data plane serves', async () => {
-    for (const fields of [{ flavorId: randomUUID() }, { availabilityZone: 'z1' }]) {
-      expect(await failure(create(fields))).toMatchObject({ kind: 'state', reason: 'UNSUPPORTED_BY_PROVIDER' });
-    }
-  });
-
   it('is for another project only where an administrator asks', async () => {
     const projectId = randomUUID();
     expect(await failure(create({ projectId }))).toMatchObject({ kind: 'forbidden', reason: 'ROLE_REQUIRED' });

@@ -1,7 +1,10 @@
 import {
+  AgentConfigs,
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
+  FenceConfirmations,
   Flows,
   LoadBalancers,
   Orphans,
@@ -13,10 +16,16 @@ import {
 import type { Drivers } from '@octavia/drivers';
 import { formatHostPort } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
+import { agentSettingsDigest } from './steps/agent-config.ts';
 import type { World } from './world.ts';
 
 /** Puts together what the steps of our flows reach. */
 export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: Settings): World {
+  const agent = {
+    controllerIpPortList: config.agent.controllers.map(formatHostPort),
+    heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
+    heartbeatKey: config.agent.heartbeatKey,
+  };
   return {
     compute: drivers.compute,
     network: drivers.network,
@@ -24,27 +33,29 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     certificates: drivers.certificates,
     flows: new Flows(),
     amphorae: new Amphorae(),
+    buildSlots: new BuildSlots(),
     loadBalancers: new LoadBalancers(),
     trees: new Trees(),
     events: new Events(),
     secrets: new Secrets(parseKeyRing(config.secretsKeys)),
     externalResources: new ExternalResources(),
+    fenceConfirmations: new FenceConfirmations(),
     settlement: new Settlement(),
     orphans: new Orphans(),
+    agentConfigs: new AgentConfigs(),
     settings: {
-      agent: {
-        controllerIpPortList: config.agent.controllers.map(formatHostPort),
-        heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
-        heartbeatKey: config.agent.heartbeatKey,
-      },
+      agent: { ...agent, digest: agentSettingsDigest(agent) },
       amphora: config.amphora,
+      buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
+      mendMs: config.flows.mendMs,
     },
   };
 }
 
 type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
+  readonly buildSlots: number | null;
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
-  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs'>;
+  readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;
 };

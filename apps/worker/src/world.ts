@@ -1,7 +1,10 @@
 import type {
+  AgentConfigs,
   Amphorae,
+  BuildSlots,
   Events,
   ExternalResources,
+  FenceConfirmations,
   Flows,
   LoadBalancers,
   Orphans,
@@ -29,13 +32,16 @@ export interface World {
   readonly certificates: CertificatesDriver;
   readonly flows: Flows;
   readonly amphorae: Amphorae;
+  readonly buildSlots: BuildSlots;
   readonly loadBalancers: LoadBalancers;
   readonly trees: Trees;
   readonly events: Events;
   readonly secrets: Secrets;
   readonly externalResources: ExternalResources;
+  readonly fenceConfirmations: FenceConfirmations;
   readonly settlement: Settlement;
   readonly orphans: Orphans;
+  readonly agentConfigs: AgentConfigs;
   readonly settings: WorkerSettings;
 }
 
@@ -45,13 +51,19 @@ export interface WorkerSettings {
     readonly controllerIpPortList: readonly string[];
     readonly heartbeatIntervalMs: number;
     readonly heartbeatKey: string;
+    /** Of all that. */
+    readonly digest: string;
   };
   /** Which amphorae this worker builds and takes. */
   readonly amphora: Omit<AmphoraClass, 'topology'>;
+  /** Amphorae that are built at once, at most, over all workers; null: no limit. */
+  readonly buildSlots: number | null;
   /** How long an address of a deleted load balancer rests, in milliseconds. */
   readonly vipRestMs: number;
   /** Time of the flows that flows start, in milliseconds. */
   readonly flowDeadlineMs: number;
+  /** How long an amphora of a pair that does not take a change is tried again before it is replaced, in milliseconds. */
+  readonly mendMs: number;
 }
 
 export type WorkerStep<State> = Step<State, World>;
@@ -65,9 +77,17 @@ export function requesterOf({ flow }: Pick<EngineContext, 'flow'>): Requester {
   return { projectId: flow.projectId, userId: flow.author, requestId: flow.requestId };
 }
 
-/** The class of amphorae that a load balancer takes. */
-export function classFor(lb: Pick<LoadBalancer, 'topology'>, settings: WorkerSettings): AmphoraClass {
-  return { ...settings.amphora, topology: lb.topology };
+/** The class of amphorae that a load balancer takes: what its flavor and zone said when it was made, else the deployment's defaults. */
+export function classFor(
+  { topology, placement }: Pick<LoadBalancer, 'topology' | 'placement'>,
+  { amphora: defaults }: Pick<WorkerSettings, 'amphora'>,
+): AmphoraClass {
+  return {
+    computeFlavor: placement?.computeFlavor ?? defaults.computeFlavor,
+    imageTag: placement?.imageTag ?? defaults.imageTag,
+    zone: placement?.zone ?? defaults.zone,
+    topology,
+  };
 }
 
 /** How to reach an amphora's agent. @throws Error when it is not known yet */
@@ -88,7 +108,7 @@ export function callOf({ signal, fence }: EngineContext): Pick<EngineContext, 's
 export async function tellMilestone(
   tx: Tx,
   { flow, events }: Context,
-  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed',
+  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed' | 'amphora_enrolled' | 'orphan_left',
   subject: { readonly loadBalancerId: string; readonly amphoraId: string },
   payload: Record<string, string | number | boolean>,
 ): Promise<void> {

@@ -49,10 +49,10 @@ describe('creating a load balancer', () => {
   });
 
   const breakages = [
-    ['compute', 'build', 'build_amphora', new AmphoraBuildError('no room')],
-    ['certificates', 'issueAgentCertificate', 'build_amphora', new Error('a bug')],
-    ['compute', 'get', 'wait_for_amphora', new Error('a bug')],
-    ['amphora', 'getFacts', 'wait_for_amphora', new Error('a bug')],
+    ['compute', 'build', 'build_amphorae', new AmphoraBuildError('no room')],
+    ['certificates', 'issueAgentCertificate', 'build_amphorae', new Error('a bug')],
+    ['compute', 'get', 'wait_for_amphorae', new Error('a bug')],
+    ['amphora', 'getFacts', 'wait_for_amphorae', new Error('a bug')],
     ['network', 'allocateVip', 'reserve_vip', new Error('a bug')],
     ['network', 'plugVip', 'plug_vip', new Error('a bug')],
     ['amphora', 'plugVip', 'plug_vip', new Error('a bug')],
@@ -129,7 +129,7 @@ describe('creating a load balancer', () => {
     world.compute.control.delayNext('build', 0);
     world.compute.control.delayNext('build', 3_600_000);
     const id = await world.create();
-    await world.loseWorkerIn(id, 'wait_for_amphora');
+    await world.loseWorkerIn(id, 'wait_for_amphorae');
     expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
     const [amphora, ...others] = await world.serving(id);
     expect(others).toEqual([]);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Deployments } from '@octavia/db';
 import { NOOP_SUBNET } from '@octavia/drivers';
 import { LookupServiceClient } from '@octavia/proto';
 import { rpcClient } from '@octavia/service';
@@ -86,6 +87,10 @@ describe('the process of the worker', () => {
       client.close();
       stranger.close();
     }
+  });
+
+  it('tells the database at its start what its drivers can do', async () => {
+    expect(await new Deployments().get(world.db.reader)).toMatchObject({ topologies: ['SINGLE', 'ACTIVE_STANDBY'] });
   });
 
   it('runs the flows of the queue', async () => {

@@ -27,8 +27,8 @@ describe('the trace of a flow', () => {
     const steps = spans.spans().filter((span) => span.parentSpanContext?.spanId === flow?.spanContext().spanId);
     expect(steps.map(({ name }) => name)).toEqual(
       expect.arrayContaining([
-        'step allocate_amphora',
-        'step build_amphora',
+        'step allocate_amphorae',
+        'step build_amphorae',
         'step plug_vip',
         'step push_configuration',
       ]),

@@ -116,9 +116,7 @@ describe('asking for flows', () => {
     const loadBalancers = await Promise.all(Array.from({ length: 5 }, () => insertLoadBalancer(db)));
     const claimed = await Promise.all(
       loadBalancers.map((loadBalancerId) =>
-        db.transaction((tx) =>
-          amphorae.claimSpare(tx, small, 'noop', { loadBalancerId, projectId: 'p', role: 'STANDALONE' }),
-        ),
+        db.transaction((tx) => amphorae.claimSpare(tx, small, 'noop', { ...OWNER, loadBalancerId })),
       ),
     );
     const got = claimed.filter((amphora) => amphora !== null);
@@ -126,13 +124,57 @@ describe('asking for flows', () => {
     expect(got.map(({ status }) => status)).toEqual(['ALLOCATED', 'ALLOCATED', 'ALLOCATED']);
   });
 
+  it('gives a spare of any topology, first one whose agent need not be told', async () => {
+    const [single, pair] = [uuidv7(), uuidv7()];
+    const wanted = { ...small, zone: 'south' };
+    await db.transaction(async (tx) => {
+      const common = { projectId: 'p', author: 'a', requestId: 'r', computeDriver: 'noop' };
+      await amphorae.insert(tx, { ...common, id: single, class: wanted });
+      await amphorae.insert(tx, { ...common, id: pair, class: { ...wanted, topology: 'ACTIVE_STANDBY' } });
+      for (const id of [single, pair]) await amphorae.setStatus(tx, id, 'READY');
+    });
+    expect(await amphorae.countSpares(db.reader, wanted, 'noop')).toEqual({ ready: 2, booting: 0 });
+    const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), role: 'MASTER' } as const;
+    const claim = () =>
+      db.transaction((tx) => amphorae.claimSpare(tx, { ...wanted, topology: 'ACTIVE_STANDBY' }, 'noop', owner));
+    expect((await claim())?.id).toBe(pair);
+    expect(await claim()).toMatchObject({ id: single, class: { topology: 'SINGLE' } });
+  });
+
   it('gives no spare of another class', async () => {
     const loadBalancerId = await insertLoadBalancer(db);
-    const owner = { loadBalancerId, projectId: 'p', role: 'STANDALONE' } as const;
+    const owner = { ...OWNER, loadBalancerId };
     const claim = db.transaction((tx) => amphorae.claimSpare(tx, { ...small, zone: 'east' }, 'noop', owner));
     expect(await claim).toBeNull();
   });
+
+  it('gives one of another host than the avoided ones where there is any, and keeps which reason that is', async () => {
+    const west = { ...small, zone: 'west' };
+    const spares = [uuidv7(), uuidv7(), uuidv7()];
+    await db.transaction(async (tx) => {
+      for (const [index, id] of spares.entries()) {
+        const who = { projectId: 'p', author: 'a', requestId: 'r' };
+        await amphorae.insert(tx, { id, ...who, class: west, computeDriver: 'noop' });
+        await amphorae.update(tx, id, { computeHost: index < 2 ? 'h1' : 'h2' });
+        await amphorae.setStatus(tx, id, 'READY');
+      }
+    });
+    const claim = async () => {
+      const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), avoidedHosts: ['h1'] };
+      const claimed = await db.transaction((tx) => amphorae.claimSpare(tx, west, 'noop', owner));
+      return [claimed?.computeHost, claimed?.choice?.reason];
+    };
+    expect(await claim()).toEqual(['h2', 'apart']);
+    expect(await claim()).toEqual(['h1', 'together']);
+  });
 });
+
+const OWNER = {
+  projectId: 'p',
+  role: 'STANDALONE',
+  avoidedHosts: [],
+  reasons: { apart: 'apart', together: 'together' },
+} as const;
 
 async function insertLoadBalancer(db: Database): Promise<string> {
   const id = uuidv7();

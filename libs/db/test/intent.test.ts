@@ -13,6 +13,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Database,
+  Deployments,
   Flows,
   HealthMonitors,
   Idempotency,
@@ -50,6 +51,23 @@ afterAll(async () => {
 
 const reasons = (results: PromiseSettledResult<unknown>[]) =>
   results.flatMap((result) => (result.status === 'rejected' ? [result.reason.reason] : []));
+
+describe('what a deployment can do', () => {
+  it('is unknown until a worker told it, and then what the last one told', async () => {
+    const deployments = new Deployments();
+    expect(await deployments.get(db.reader)).toBeNull();
+    const loopback = { topologies: ['SINGLE'], reachesLoopback: true, hostAddress: null } as const;
+    const namespaces = {
+      topologies: ['SINGLE', 'ACTIVE_STANDBY'],
+      reachesLoopback: false,
+      hostAddress: '10.84.0.1',
+    } as const;
+    for (const told of [loopback, namespaces]) {
+      await db.transaction((tx) => deployments.put(tx, told));
+      expect(await deployments.get(db.reader)).toEqual(told);
+    }
+  });
+});
 
 describe('a change', () => {
   const loadBalancers = new LoadBalancers();

@@ -1,6 +1,13 @@
+import type { Topology } from './objects.ts';
 import type { AmphoraStatus, Fault } from './status.ts';
 
 export type AmphoraRole = 'STANDALONE' | 'MASTER' | 'BACKUP';
+
+/** The roles that a load balancer's amphorae have: one of each. Source: Octavia's amphora roles. */
+export const ROLES: Readonly<Record<Topology, readonly AmphoraRole[]>> = {
+  SINGLE: ['STANDALONE'],
+  ACTIVE_STANDBY: ['MASTER', 'BACKUP'],
+};
 
 /**
  * What an amphora said of itself when it booted. A configuration is rendered from these, so that a rendering is a
@@ -33,6 +40,8 @@ export interface AmphoraPlatform {
   readonly exclusiveBind: boolean;
   /** False: limits on file descriptors below what `maxconn` wants do not stop HAProxy. */
   readonly strictLimits: boolean;
+  /** True: the agent runs keepalived in our fast form (VRRP version 3, takeover within half a second). Octavia's does not. */
+  readonly fastVrrp: boolean;
 }
 
 export const OCTAVIA_PLATFORM: AmphoraPlatform = {
@@ -42,14 +51,32 @@ export const OCTAVIA_PLATFORM: AmphoraPlatform = {
   logSocket: '/run/rsyslog/octavia/log',
   exclusiveBind: false,
   strictLimits: true,
+  fastVrrp: false,
 };
 
-/** What makes one spare as good as another: a request takes a spare only of its own class. */
+/** What makes one spare as good as another: a request takes a spare only of its own class, whatever its topology. */
 export interface AmphoraClass {
   readonly computeFlavor: string;
   readonly imageTag: string;
   readonly zone: string;
-  readonly topology: 'SINGLE' | 'ACTIVE_STANDBY';
+  /** What its agent was told. A spare that was told another is told anew when it is taken. */
+  readonly topology: Topology;
+}
+
+/** Where the amphora of a load balancer came from: a spare that was ready, or built for it. */
+export type AmphoraOrigin = 'SPARE' | 'NEW';
+
+/** Which amphora a load balancer was given, and why that one. */
+export interface AmphoraChoice {
+  readonly origin: AmphoraOrigin;
+  /** For people, such as `no ready spare of class …`. */
+  readonly reason: string;
+}
+
+/** For people: flavor, image and zone of a class, the deployment's default as such. Any spare of them can be told its topology. */
+export function describeClass({ computeFlavor, imageTag, zone }: Omit<AmphoraClass, 'topology'>): string {
+  const named = (what: string, value: string): string => `${what} ${value === '' ? '(default)' : value}`;
+  return `${named('compute flavor', computeFlavor)}, ${named('image', imageTag)}, ${named('zone', zone)}`;
 }
 
 export interface Amphora {
@@ -71,10 +98,14 @@ export interface Amphora {
   readonly vrrpIp: string | null;
   readonly haIp: string | null;
   readonly vrrpPortId: string | null;
+  /** Name of the interface in the amphora that has `vrrpIp`. Null: not of a pair, or not known yet. */
+  readonly vrrpInterface: string | null;
   readonly facts: AmphoraFacts | null;
   readonly certExpiresAt: Date | null;
   /** Revision of its load balancer that it serves; 0: none yet. */
   readonly appliedRevision: number;
+  /** Why its load balancer has this one; null: it was never chosen for one. */
+  readonly choice: AmphoraChoice | null;
   /** Why it is in ERROR, or was replaced. */
   readonly fault: Fault | null;
   readonly createdAt: Date;

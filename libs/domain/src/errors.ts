@@ -131,6 +131,17 @@ export class LoadBalancerBeingDeleted extends DomainError {
   }
 }
 
+/** Others refer to it, so it can neither go nor change its meaning. */
+export class InUse extends DomainError {
+  readonly kind = 'state';
+  readonly reason: string;
+  /** @param noun such as `flavor`, in lower case @param by such as `load balancer` @param advice what to do */
+  constructor(noun: string, name: string, by: string, advice: string) {
+    super(`The ${noun} ${name} is in use by a ${by}. ${advice}`, { name, by });
+    this.reason = `${noun.toUpperCase().replaceAll(' ', '_')}_IN_USE`;
+  }
+}
+
 /** What a caller wants to look back to was recorded too long ago. */
 export class HistoryPurged extends DomainError {
   readonly kind = 'state';

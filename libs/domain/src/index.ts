@@ -1,5 +1,6 @@
 export * from './amphora.ts';
 export * from './change.ts';
+export * from './deployment.ts';
 export * from './errors.ts';
 export * from './flow.ts';
 export * from './heartbeat.ts';
@@ -7,6 +8,7 @@ export * from './history.ts';
 export * from './identity.ts';
 export * from './last-good.ts';
 export * from './objects.ts';
+export * from './offers.ts';
 export * from './operating-status.ts';
 export * from './rendered.ts';
 export * from './shard.ts';

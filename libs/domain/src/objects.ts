@@ -2,6 +2,7 @@
  * The objects that a caller asks for. All of them carry who asked, in which request, and the revision of the load
  * balancer in which they last changed. Operating statuses live apart: they are the data plane's, not intent.
  */
+import type { Placement } from './offers.ts';
 import type { Fault, ProvisioningStatus } from './status.ts';
 
 export type Topology = 'SINGLE' | 'ACTIVE_STANDBY';
@@ -57,6 +58,8 @@ export interface LoadBalancer extends Intent {
   readonly flavorId: string | null;
   readonly availabilityZone: string | null;
   readonly topology: Topology;
+  /** What its flavor and zone say of its amphorae; absent or null: nothing, so the deployment's defaults count. */
+  readonly placement?: Placement | null;
   readonly vip: Vip;
   /** Number of the newest change of the load balancer or anything below it. `revision` is that of the load balancer itself. */
   readonly desiredRevision: number;

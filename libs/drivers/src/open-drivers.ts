@@ -60,8 +60,8 @@ export const DRIVER_NAMES = {
 } as const;
 
 /**
- * Opens the drivers, each with time-outs, retries and circuit breakers. Nothing is contacted yet. A noop compute driver without a folder
- * adopts unless told otherwise, so that instances outlive the worker.
+ * Opens the drivers, each with time-outs, retries and circuit breakers. Nothing is contacted yet. Noop compute and amphora drivers without a
+ * folder adopt unless told otherwise, so that instances outlive the worker.
  * @throws TypeError naming an unknown driver, or every wrong option of one
  */
 export function openDrivers(config: DriversConfig): Drivers {
@@ -97,7 +97,8 @@ function openNetwork(config: DriversConfig['network']): NetworkDriver {
 }
 
 function openAmphora(config: DriversConfig['amphora']): AmphoraDriver {
-  return config.driver === 'haproxy' ? new HaproxyAmphoraDriver(config.options) : new NoopAmphoraDriver(config.options);
+  if (config.driver === 'haproxy') return new HaproxyAmphoraDriver(config.options);
+  return new NoopAmphoraDriver({ adopt: !config.options?.folder, ...config.options });
 }
 
 function openCertificates(config: DriversConfig['certificates']): CertificatesDriver {

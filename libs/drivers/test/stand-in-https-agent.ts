@@ -37,11 +37,19 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** An HTTPS server that answers as Octavia's agent does, with certificates of its own CA, and can be told to misbehave. */
-export async function startStandInAgent(amphoraId: string, options: { readonly certificateFor?: string } = {}) {
+export async function startStandInAgent(
+  amphoraId: string,
+  options: { readonly certificateFor?: string; readonly validityMs?: number } = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'agent-'));
   const ca = await makeAuthority('test CA');
   const caPem = ca.certificate.toString('pem');
-  const server = await issueAgentCertificate(ca, options.certificateFor ?? amphoraId, 'EC', DAY_MS);
+  const server = await issueAgentCertificate(
+    ca,
+    options.certificateFor ?? amphoraId,
+    'EC',
+    options.validityMs ?? DAY_MS,
+  );
   const client = await issueAgentCertificate(ca, 'controller', 'EC', DAY_MS);
   const files = { clientCertFile: join(folder, 'client.pem'), serverCaFile: join(folder, 'ca.pem') };
   await writeFile(files.clientCertFile, client.certificate + client.privateKey);
@@ -69,6 +77,13 @@ export async function startStandInAgent(amphoraId: string, options: { readonly c
     files,
     ca,
     connections,
+    certificate: server.certificate,
+    /** The agent shows another certificate to new connections. */
+    renew: async () => {
+      const renewed = await issueAgentCertificate(ca, amphoraId, 'EC', DAY_MS);
+      https.setSecureContext({ ...tls, cert: renewed.certificate, key: renewed.privateKey });
+      return renewed.certificate;
+    },
     /** Replaces our own certificate by one of another CA, which the agent refuses. */
     spoilClientCertificate: async () => {
       const other = await issueAgentCertificate(await makeAuthority('other CA'), 'controller', 'EC', DAY_MS);
@@ -89,6 +104,8 @@ class StandInAgent {
   #inFlight = 0;
   #mostInFlight = 0;
   #isPlugged = false;
+  #vrrpIp = '';
+  #runsKeepalived = false;
 
   /** Most requests that were under way at once. */
   get mostInFlight(): number {
@@ -124,7 +141,11 @@ class StandInAgent {
   #answer(request: string, body: string): Answer & { readonly etag?: string } {
     const [method = '', path = ''] = request.split(' ');
     if (path === '/1.0/info' || path === '/1.0/details') return answerOf(path.slice(5));
-    if (path.startsWith('/1.0/plug/vip/')) return this.#plug();
+    if (path.startsWith('/1.0/plug/vip/')) return this.#plug(body);
+    if (path.startsWith('/1.0/interface/')) {
+      return answerOf(path.endsWith(`/${this.#vrrpIp}`) ? 'interface' : 'interfaceNotFound');
+    }
+    if (path.startsWith('/1.0/vrrp/')) return this.#vrrp(path.slice('/1.0/vrrp/'.length), body);
     const certificate = /^\/1\.0\/loadbalancer\/[^/]+\/certificates\/[^/]+$/.test(path);
     if (certificate && method === 'PUT') return this.#keep(path, body, 'certificateStored');
     if (certificate) return this.#certificate(path);
@@ -143,10 +164,19 @@ class StandInAgent {
     return answerOf('unknownPath');
   }
 
-  #plug(): Answer {
+  #plug(body: string): Answer {
+    this.#vrrpIp = (JSON.parse(body) as { vrrp_ip: string }).vrrp_ip;
     const name = this.#isPlugged ? 'alreadyPlugged' : 'plugged';
     this.#isPlugged = true;
     return answerOf(name);
+  }
+
+  #vrrp(action: string, body: string): Answer {
+    if (action === 'upload') return this.#keep('vrrp', body, 'vrrpUploaded');
+    const runs = action === 'start' ? this.#files.has('vrrp') : this.#runsKeepalived;
+    if (action !== 'stop' && !runs) return answerOf('vrrpFailed');
+    this.#runsKeepalived = action !== 'stop';
+    return answerOf({ start: 'vrrpStarted', reload: 'vrrpReloaded' }[action] ?? 'vrrpStopped');
   }
 
   #keep(key: string, body: string, name: string): Answer & { etag: string } {

@@ -19,7 +19,9 @@ export const FLOW_VERSIONS = {
   'amphora.create': 1,
   'amphora.delete': 1,
   'amphora.failover': 1,
+  'amphora.mend': 1,
   'amphora.rotate_certificate': 1,
+  'amphora.configure': 1,
   'orphans.sweep': 1,
 } as const;
 export type FlowName = keyof typeof FLOW_VERSIONS;
@@ -74,6 +76,19 @@ export function failoverAmphora(
   return ofAmphora('amphora.failover', amphoraId, loadBalancerId, requester, PRIORITY.failover, true, options);
 }
 
+/**
+ * Brings one amphora of a pair up to what the other one serves already. It takes turns with the flows of its load balancer.
+ * @param options.deadlineMs when it cannot be done in that time, the amphora is replaced
+ */
+export function mendAmphora(
+  amphoraId: string,
+  loadBalancerId: string,
+  requester: Requester,
+  options: Required<Options>,
+): NewFlow {
+  return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, options);
+}
+
 /** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */
 export function rotateAmphoraCertificate(
   amphoraId: string,
@@ -82,6 +97,20 @@ export function rotateAmphoraCertificate(
   options: Options = {},
 ): NewFlow {
   const name = 'amphora.rotate_certificate';
+  return ofAmphora(name, amphoraId, loadBalancerId, requester, PRIORITY.housekeeping, false, options);
+}
+
+/**
+ * Gives the agent of a living amphora its configuration anew: where to send heartbeats, how often, and with which key. It takes turns with
+ * what its load balancer does.
+ */
+export function configureAmphora(
+  amphoraId: string,
+  loadBalancerId: string | null,
+  requester: Requester,
+  options: Options = {},
+): NewFlow {
+  const name = 'amphora.configure';
   return ofAmphora(name, amphoraId, loadBalancerId, requester, PRIORITY.housekeeping, false, options);
 }
 

@@ -1,7 +1,8 @@
-import type { HealthMonitorType, LbAlgorithm, Protocol, SessionPersistenceType } from '@octavia/domain';
+import type { HealthMonitorType, LbAlgorithm, Protocol, SessionPersistenceType, Topology } from '@octavia/domain';
 
 /** What a provider serves. */
 export interface Capabilities {
+  readonly topologies: readonly Topology[];
   readonly listenerProtocols: readonly Protocol[];
   readonly poolProtocols: readonly Protocol[];
   readonly lbAlgorithms: readonly LbAlgorithm[];
@@ -14,6 +15,7 @@ export interface Capabilities {
  * rest, so that nothing is ACTIVE without a data plane.
  */
 export const CAPABILITIES: Capabilities = {
+  topologies: ['SINGLE'],
   listenerProtocols: ['HTTP', 'TCP', 'HTTPS'],
   poolProtocols: ['HTTP', 'TCP', 'HTTPS', 'PROXY', 'PROXYV2'],
   lbAlgorithms: ['ROUND_ROBIN', 'LEAST_CONNECTIONS', 'SOURCE_IP'],

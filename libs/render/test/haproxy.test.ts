@@ -125,6 +125,7 @@ describe('what the amphora said of itself', () => {
       logSocket: null,
       exclusiveBind: true,
       strictLimits: false,
+      fastVrrp: false,
     };
     const text = on({}, local);
     expect(text.slice(0, text.indexOf('defaults'))).toBe(

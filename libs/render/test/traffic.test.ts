@@ -95,6 +95,7 @@ beforeAll(async () => {
         logSocket: null,
         exclusiveBind: true,
         strictLimits: false,
+        fastVrrp: false,
       },
     },
   });

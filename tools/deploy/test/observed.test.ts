@@ -111,7 +111,7 @@ describe('one trace, as a receiver of OTLP sees it', () => {
     ]);
     const steps = trace.below(flow).filter(({ name }) => name.startsWith('step '));
     expect(steps.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['step allocate_amphora', 'step plug_vip', 'step push_configuration']),
+      expect.arrayContaining(['step allocate_amphorae', 'step plug_vip', 'step push_configuration']),
     );
     const plugging = steps.find(({ name }) => name === 'step plug_vip');
     const drivers = plugging ? trace.below(plugging).map(({ name }) => name) : [];

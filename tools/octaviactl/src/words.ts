@@ -108,6 +108,7 @@ export type EnumPrefix =
   | 'PROVISIONING_STATUS'
   | 'OPERATING_STATUS'
   | 'AMPHORA_STATUS'
+  | 'ORPHAN_SIDE'
   | 'AMPHORA_ROLE'
   | 'TOPOLOGY'
   | 'FLOW_STATE'

@@ -1,4 +1,4 @@
-import { Amphora, Capabilities, LoadBalancerStatusTree, SystemStatus } from '@octavia/proto';
+import { Amphora, Capabilities, Flavor, LoadBalancerStatusTree, SystemStatus } from '@octavia/proto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { activeLoadBalancer, childrenOf, World } from './world.ts';
 
@@ -25,10 +25,14 @@ const UUID = /^[0-9a-f]{8}-/;
 
 describe('what a creation asks for', () => {
   it('carries every option of a load balancer, the caller, and one request id', async () => {
+    world.overrides.set('listFlavors', ({ name }) => ({
+      flavors: [Flavor.create({ id: 'f-id', name })],
+      nextPageToken: '',
+    }));
     const shown = await world.json(
       'loadbalancer create --name shop --description d --vip-subnet-id s1 --vip-address 127.0.1.9 --disable --tag a --tag b --flavor f --availability-zone z --provider amphora --project project-b',
     );
-    const { method, request, metadata } = world.calls[0] ?? {};
+    const { method, request, metadata } = world.calls.at(-1) ?? {};
     expect(method).toBe('createLoadBalancer');
     expect(request.loadBalancer).toMatchObject({
       name: 'shop',
@@ -37,7 +41,7 @@ describe('what a creation asks for', () => {
       vipAddress: '127.0.1.9',
       adminStateUp: false,
       tags: ['a', 'b'],
-      flavorId: 'f',
+      flavorId: 'f-id',
       availabilityZone: 'z',
       provider: 'amphora',
       projectId: 'project-b',

@@ -14,9 +14,13 @@ import {
 } from '@grpc/grpc-js';
 import {
   AmphoraServiceService,
+  AvailabilityZoneProfileServiceService,
+  AvailabilityZoneServiceService,
   BadRequest,
   ErrorInfo,
   EventServiceService,
+  FlavorProfileServiceService,
+  FlavorServiceService,
   FlowServiceService,
   HealthMonitor,
   HealthMonitorServiceService,
@@ -26,8 +30,10 @@ import {
   LoadBalancerServiceService,
   Member,
   MemberServiceService,
+  OrphanServiceService,
   Pool,
   PoolServiceService,
+  ProviderServiceService,
   ProvisioningStatus,
   RevisionServiceService,
   RpcStatus,
@@ -115,11 +121,17 @@ export class World {
       PoolServiceService,
       MemberServiceService,
       HealthMonitorServiceService,
+      FlavorServiceService,
+      FlavorProfileServiceService,
+      AvailabilityZoneServiceService,
+      AvailabilityZoneProfileServiceService,
+      ProviderServiceService,
       AmphoraServiceService,
       FlowServiceService,
       EventServiceService,
       RevisionServiceService,
       SystemServiceService,
+      OrphanServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
     }

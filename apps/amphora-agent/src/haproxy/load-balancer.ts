@@ -56,6 +56,7 @@ export class LoadBalancer {
   readonly #around: Surroundings;
   #master: ProcessIdentity | null = null;
   #workers: readonly ProcessIdentity[] = [];
+  #isWanted = false;
 
   constructor(id: string, around: Surroundings) {
     this.id = id;
@@ -77,6 +78,16 @@ export class LoadBalancer {
     return this.#master !== null && isAlive(this.#master);
   }
 
+  /** Whether HAProxy should run: from when it came to serve until it is stopped, its death included. */
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
+  /** Of the running master, or null. */
+  get masterPid(): number | null {
+    return this.isRunning ? (this.#master?.pid ?? null) : null;
+  }
+
   /** The socket to ask for statistics while HAProxy runs, or null. */
   get liveStatsSocket(): string | null {
     return this.isRunning ? this.#statsSocket() : null;
@@ -88,6 +99,7 @@ export class LoadBalancer {
    */
   adopt(record: HaproxyRecord): boolean {
     const { pid, startTime } = record;
+    this.#isWanted = true;
     const isIt = pid !== null && startTime !== null && isAlive({ pid, startTime }) && hasArgument(pid, this.#file);
     // The earlier agent may have ended between the spawn and writing down the pid.
     const found = isIt ? readProcess(pid) : findMaster(this.#file);
@@ -152,6 +164,7 @@ export class LoadBalancer {
       throw new RequestError(500, message, error.message, { cause: error });
     }
     linkInto(this.#file, this.#goodFile);
+    this.#isWanted = true;
     this.#around.changed();
     return wasRunning ? 'reloaded' : 'started';
   }
@@ -164,6 +177,7 @@ export class LoadBalancer {
 
   /** Ends HAProxy and keeps the files. */
   async stop(): Promise<void> {
+    this.#isWanted = false;
     const master = this.#master;
     if (!master) return;
     const statsSocket = this.#statsSocket();

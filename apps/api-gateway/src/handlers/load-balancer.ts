@@ -34,6 +34,7 @@ import {
   type WantedLoadBalancer,
   writeLoadBalancer,
 } from '../translate/load-balancer.ts';
+import { acceptedTerms } from './accepted-terms.ts';
 import { loadBalancerStatistics } from './statistics.ts';
 import { statusTree } from './status-tree.ts';
 import { watchLoadBalancer } from './watch.ts';
@@ -90,6 +91,7 @@ async function insert(
 ): Promise<Message> {
   const { tx, by } = context;
   const { vipAddress, vipSubnetId: _, ...values } = wanted;
+  const terms = await acceptedTerms(tx, wanted, subnet);
   // Of a subnet that is not ours, the first step of the flow gets the address.
   const address = subnet.isManaged
     ? await vipAddresses.allocate(tx, { subnetId: subnet.id, address: vipAddress, loadBalancerId: id })
@@ -105,9 +107,8 @@ async function insert(
     appliedRevision: 0,
     desiredRevision: 1,
     provider: 'amphora',
-    flavorId: null,
-    availabilityZone: null,
-    topology: parts.policy.topology,
+    topology: terms.topology ?? parts.policy.topology,
+    placement: terms.placement,
     vip: { address, subnetId: subnet.id, networkId: subnet.networkId, portId: null },
   });
   const revision = revisionOf(created, 'CREATE', deltaOf(null, created));

@@ -1,8 +1,13 @@
+import type { FenceConfirmation } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
 import type { AmphoraRole, AmphoraStatus, Amphora as Message } from '@octavia/proto';
 import { enumOf } from './enums.ts';
 
-export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined): Message {
+export function writeAmphora(
+  amphora: Amphora,
+  lastHeartbeatAt: Date | undefined,
+  confirmation?: FenceConfirmation,
+): Message {
   return {
     id: amphora.id,
     loadBalancerId: amphora.loadBalancerId ?? '',
@@ -24,5 +29,11 @@ export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined
     message: amphora.fault?.message ?? '',
     createdAt: amphora.createdAt,
     updatedAt: amphora.updatedAt ?? undefined,
+    origin: amphora.choice?.origin ?? '',
+    choiceReason: amphora.choice?.reason ?? '',
+    imageTag: amphora.class.imageTag,
+    computeHost: amphora.computeHost ?? '',
+    fenceConfirmedAt: confirmation?.confirmedAt,
+    fenceConfirmedBy: confirmation?.author ?? '',
   };
 }

@@ -52,8 +52,18 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     `Amphora ${event.objectId} ${SILENCE[text(payload.cause)]?.(payload) ?? 'does not do its work'}, so it is replaced.`,
   amphora_failover_requested: (event) =>
     `${event.author || 'Somebody'} asked for the replacement of amphora ${event.objectId}.`,
+  amphora_chosen: (event, payload) =>
+    `Amphora ${event.objectId} is the load balancer's now (${text(payload.origin)}): ${text(payload.reason)}.`,
+  amphora_enrolled: (event, payload) =>
+    `The agent of amphora ${event.objectId} has a new certificate (${text(payload.ms)} ms): the old one had run out.`,
+  amphora_fence_confirmed: (event) =>
+    `${event.author || 'Somebody'} has made sure that amphora ${event.objectId} is isolated.`,
+  orphan_left: (event, payload) =>
+    `Amphora ${event.objectId} is deleted, but nobody could reach what it left outside: ${text(payload.kinds)}.`,
   amphora_fenced: (event, payload) =>
-    `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+    payload.confirmed_by
+      ? `Amphora ${event.objectId} counts as isolated, because ${text(payload.confirmed_by)} confirmed it.`
+      : `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
   vip_plugged: (event, payload) =>
     `Amphora ${event.objectId} holds the VIP ${text(payload.address)} (${text(payload.ms)} ms).`,
   configuration_pushed: (event, payload) =>

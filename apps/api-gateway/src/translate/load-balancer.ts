@@ -34,6 +34,9 @@ export interface WantedLoadBalancer extends LoadBalancerValues {
   readonly vipAddress: string | null;
   /** Null: the default one. */
   readonly vipSubnetId: string | null;
+  readonly flavorId: string | null;
+  /** Its name. */
+  readonly availabilityZone: string | null;
 }
 
 export function readLoadBalancerValues(message: Message, check: Violations): LoadBalancerValues {
@@ -51,15 +54,13 @@ export function readLoadBalancer(message: Message, callersProjectId: string, che
   if (message.provider !== '' && message.provider !== 'amphora') {
     check.add('provider', 'PROVIDER_NOT_ENABLED', 'must be amphora, or empty');
   }
-  if (message.flavorId !== '') check.addUnsupported('flavor_id', check.text('flavor_id', message.flavorId));
-  if (message.availabilityZone !== '') {
-    check.addUnsupported('availability_zone', check.text('availability_zone', message.availabilityZone));
-  }
   return {
     ...readLoadBalancerValues(message, check),
     projectId,
     vipAddress: check.optionalAddress('vip_address', message.vipAddress),
     vipSubnetId: check.optionalUuid('vip_subnet_id', message.vipSubnetId),
+    flavorId: check.optionalUuid('flavor_id', message.flavorId),
+    availabilityZone: check.text('availability_zone', message.availabilityZone) || null,
   };
 }
 

@@ -38,18 +38,47 @@ export class Closing<Output> {
   }
 }
 
+/** When a flow looks again, and what it waits for meanwhile. */
+export interface Pause {
+  readonly delayMs: number;
+  /** For people, such as `a build slot: place 3 in the line`. */
+  readonly waitingFor: string;
+}
+
+/**
+ * Not now, and nothing failed: the flow goes back into the queue and does the same step again. That counts neither as a try nor
+ * against its deadline. `look` is the last writes of the step, committed together with the way back.
+ */
+export class ComeAgain {
+  readonly look: (tx: Tx) => Promise<Pause>;
+
+  constructor(look: (tx: Tx) => Promise<Pause>) {
+    this.look = look;
+  }
+}
+
 /**
  * One step. `State` is the flow's input and the outputs of the steps before. Both functions may run twice, and may be cut off
  * anywhere: `do` finds what an earlier try left, `undo` does not trust that `do` saved anything.
  */
 export interface Step<State, Parts> {
   readonly name: string;
+  /** False: there is nothing to do, so the step is passed over, and leaves no trace. It tells the same whenever it is asked. */
+  isNeeded?(state: State): boolean;
   /**
    * @returns what later steps need, as JSON, or the writes that tell it; never a secret
    * @throws DomainError: `unavailable` ones are tried again
    */
-  do(state: State, context: StepContext<Parts>): Promise<Partial<State> | Closing<Partial<State>> | undefined>;
+  do(
+    state: State,
+    context: StepContext<Parts>,
+  ): Promise<Partial<State> | Closing<Partial<State>> | ComeAgain | undefined>;
   undo?(state: State, context: StepContext<Parts>): Promise<void>;
+  /**
+   * Reasons of `unavailable` errors that this step waits out, perhaps for a person, and what it waits for then, such as `the old holder
+   * to be isolated`. When the deadline passes meanwhile, the flow ends with that reason: it says more than DEADLINE_EXCEEDED.
+   */
+  readonly awaits?: Readonly<Record<string, string>>;
 }
 
 /** How a flow ended, for the transaction that closes it. */
@@ -75,6 +104,12 @@ export interface Flow<State, Parts> {
    */
   settle?(tx: Tx, end: FlowEnd<State>, parts: Parts): Promise<NewFlow | null>;
 }
+
+/**
+ * What is left to do when `settle` throws again and again: puts everything that the flow leaves pending into ERROR with the fault, in as
+ * few and as simple statements as can be. For all flows of a process.
+ */
+export type GiveUp = (tx: Tx, flow: FlowRecord, fault: Fault) => Promise<void>;
 
 /** A flow of any state, for lists of flows. The engine only passes states on. */
 // biome-ignore lint/suspicious/noExplicitAny: each flow has a state of its own, and a list of them has none in common.

@@ -1,15 +1,15 @@
 import { FLOW_VERSIONS } from '@octavia/flows';
-import { buildAmphora } from '../steps/build-amphora.ts';
+import { buildAmphorae } from '../steps/build-amphora.ts';
 import { deleteAmphoraInstance } from '../steps/delete-amphorae.ts';
 import { type TakeAmphoraState, takeAmphora } from '../steps/take-amphora.ts';
-import { waitForAmphora } from '../steps/wait-for-amphora.ts';
+import { waitForAmphorae } from '../steps/wait-for-amphora.ts';
 import type { WorkerFlow } from '../world.ts';
 
 /** Builds a spare: READY at its end, or on its way out. */
 export const createAmphora: WorkerFlow<TakeAmphoraState> = {
   name: 'amphora.create',
   version: FLOW_VERSIONS['amphora.create'],
-  steps: [takeAmphora, buildAmphora, waitForAmphora],
+  steps: [takeAmphora, buildAmphorae, waitForAmphorae],
   async settle(tx, { state, outcome }, { amphorae }) {
     if (outcome === 'SUCCEEDED') await amphorae.setStatus(tx, state.amphoraId, 'READY');
     return null;

@@ -1,43 +1,51 @@
 import { FLOW_VERSIONS } from '@octavia/flows';
-import { type AllocateAmphoraState, allocateAmphora } from '../steps/allocate-amphora.ts';
-import { buildAmphora } from '../steps/build-amphora.ts';
+import { allocateAmphorae } from '../steps/allocate-amphora.ts';
+import { buildAmphorae } from '../steps/build-amphora.ts';
 import { fenceOldHolders } from '../steps/fence-old-holders.ts';
+import { introduceComers } from '../steps/introduce-comers.ts';
 import { type NoteHoldersState, noteHolders } from '../steps/note-holders.ts';
 import { type PlugVipState, plugVip } from '../steps/plug-vip.ts';
-import { type PushState, pushConfiguration } from '../steps/push-configuration.ts';
+import { type PushState, pushToComers } from '../steps/push-configuration.ts';
 import { findVip } from '../steps/reserve-vip.ts';
 import { retireOldAmphorae } from '../steps/retire-old-amphorae.ts';
-import { waitForAmphora } from '../steps/wait-for-amphora.ts';
+import { FIRST, SECOND } from '../steps/rounds.ts';
+import { configureVrrp, startVrrp, type VrrpState } from '../steps/start-vrrp.ts';
+import { waitForAmphorae } from '../steps/wait-for-amphora.ts';
 import type { WorkerFlow } from '../world.ts';
 import { settleLoadBalancer } from './settle-load-balancer.ts';
 
-type FailoverState = NoteHoldersState & AllocateAmphoraState & PlugVipState & PushState;
+type FailoverState = NoteHoldersState & PlugVipState & PushState & VrrpState;
+type Steps = WorkerFlow<FailoverState>['steps'];
 
-/** The replacement is ready before the old amphora is isolated, so that an operator's failover interrupts traffic for a moment only. */
-const steps: WorkerFlow<FailoverState>['steps'] = [
-  noteHolders,
-  allocateAmphora,
-  buildAmphora,
-  waitForAmphora,
-  findVip,
-  fenceOldHolders,
-  plugVip,
-  pushConfiguration,
-  retireOldAmphorae,
-];
+/** The replacements are ready before an old amphora is isolated, so that an operator's failover interrupts traffic for a moment only. */
+const prepare: Steps = [noteHolders, allocateAmphorae, buildAmphorae, waitForAmphorae, findVip];
 
-/** Replaces one amphora, which is named in the input. */
+/** Brings the replacements of one round into service. Whoever serves on learns of them before they take part in VRRP. */
+function replace(round: number): Steps {
+  return [
+    fenceOldHolders(round),
+    plugVip(round),
+    pushToComers(round),
+    // Of a pair alone.
+    configureVrrp(round),
+    introduceComers(round),
+    startVrrp(round),
+    retireOldAmphorae(round),
+  ];
+}
+
+/** Replaces one amphora, which is named in the input. The other one of a pair serves on. */
 export const failoverAmphora: WorkerFlow<FailoverState> = {
   name: 'amphora.failover',
   version: FLOW_VERSIONS['amphora.failover'],
-  steps,
+  steps: [...prepare, ...replace(FIRST)],
   settle: settleLoadBalancer,
 };
 
-/** Replaces all amphorae of a load balancer, and gives it one where it has none. */
+/** Replaces all amphorae of a load balancer, those of a pair one after the other, and gives it what it lacks. */
 export const failoverLoadBalancer: WorkerFlow<FailoverState> = {
   name: 'load_balancer.failover',
   version: FLOW_VERSIONS['load_balancer.failover'],
-  steps,
+  steps: [...prepare, ...replace(FIRST), ...replace(SECOND)],
   settle: settleLoadBalancer,
 };

@@ -39,6 +39,6 @@ export async function settleLoadBalancer(tx: Tx, end: End<Pushed>, world: World)
 
 /** What was not done in time is still desired: any change, and a failover too, tries it again. */
 function withAdvice(fault: Fault): Fault {
-  if (fault.reason !== 'DEADLINE_EXCEEDED') return fault;
+  if (fault.reason !== 'DEADLINE_EXCEEDED' && fault.reason !== 'FENCE_NOT_CONFIRMED') return fault;
   return { ...fault, message: `${fault.message} Change it, or fail it over, to try again.` };
 }

@@ -1,32 +1,29 @@
-import { type Amphora, DomainError, type LoadBalancer, UnsupportedByProvider } from '@octavia/domain';
-import { v7 as uuidv7 } from 'uuid';
-import { type Context, callOf, classFor, endpointOf, type WorkerStep } from '../world.ts';
+import { type Amphora, type AmphoraRole, DomainError, type Topology } from '@octavia/domain';
+import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
+import { agentConfigOf } from './agent-config.ts';
+import { answers } from './answers.ts';
+import { chooseAmphora } from './choose-amphora.ts';
 import { discardAmphora } from './discard-amphora.ts';
+import type { RoundsState } from './rounds.ts';
+import { together } from './together.ts';
 
-/** How long a spare may take to answer before another is taken, in milliseconds. A live one answers in a few. */
-const SPARE_ANSWERS_WITHIN_MS = 1_500;
-
-export interface AllocateAmphoraState {
-  readonly loadBalancerId: string;
-  readonly oldAmphoraIds: readonly string[];
-  /** The amphora that is to serve the load balancer. */
-  readonly newAmphoraId: string;
-  readonly isSpare: boolean;
-}
-
-/** Gives the load balancer a spare that answers, or records an amphora that is to be built. */
-export const allocateAmphora: WorkerStep<AllocateAmphoraState> = {
-  name: 'allocate_amphora',
-  async do({ loadBalancerId, oldAmphoraIds }, context) {
-    const amphora = await allocate(loadBalancerId, oldAmphoraIds, context);
-    return { newAmphoraId: amphora.id, isSpare: amphora.status === 'ALLOCATED' };
+/** Gives the load balancer spares that answer, or records amphorae that are to be built: one for each role, at the same time. */
+export const allocateAmphorae: WorkerStep<RoundsState> = {
+  name: 'allocate_amphorae',
+  async do(state, context) {
+    const newAmphorae = await together(state.rounds.flat(), context, async (role, limited) => {
+      const { id } = await allocate(state, role, limited);
+      return { id, role };
+    });
+    return { newAmphorae };
   },
   // By load balancer: a `do` that was cut off may have taken one that is in no saved state.
-  async undo({ loadBalancerId, oldAmphoraIds }, context) {
+  async undo({ loadBalancerId, oldAmphoraIds, settledIds = [] }, context) {
     await context.transaction(async (tx) => {
       await context.loadBalancers.lock(tx, loadBalancerId);
       const all = await context.amphorae.ofLoadBalancer(tx, loadBalancerId);
-      for (const { id } of all) if (!oldAmphoraIds.includes(id)) await discardAmphora(tx, id, context);
+      const taken = all.filter(({ id }) => !oldAmphoraIds.includes(id) && !settledIds.includes(id));
+      for (const { id } of taken) await discardAmphora(tx, id, context);
     });
   },
 };
@@ -36,62 +33,52 @@ export const allocateAmphora: WorkerStep<AllocateAmphoraState> = {
  * @param instead id of an amphora that is of no use, and is discarded
  */
 export async function allocate(
-  loadBalancerId: string,
-  oldAmphoraIds: readonly string[],
+  state: Pick<RoundsState, 'loadBalancerId' | 'oldAmphoraIds'>,
+  role: AmphoraRole,
   context: Context,
   instead?: string,
 ): Promise<Amphora> {
   if (instead !== undefined) await context.transaction((tx) => discardAmphora(tx, instead, context));
   for (;;) {
-    const amphora = await take(loadBalancerId, oldAmphoraIds, context);
-    if (amphora.status !== 'ALLOCATED' || (await answers(amphora, context))) return amphora;
+    const { amphora, topology } = await take(state, role, context);
+    if (amphora.status !== 'ALLOCATED' || (await isReady(amphora, topology, context))) return amphora;
     context.signal.throwIfAborted();
     context.log.warn({ 'octavia.amphora.id': amphora.id }, 'spare does not answer, taking another');
     await context.transaction((tx) => discardAmphora(tx, amphora.id, context));
   }
 }
 
-/** What an earlier try took, else a spare, else a new one. */
-function take(loadBalancerId: string, old: readonly string[], context: Context): Promise<Amphora> {
-  const { transaction, loadBalancers, amphorae, compute, settings, flow } = context;
+/** What an earlier try took for the role, else a spare, else a new one. */
+function take(
+  { loadBalancerId, oldAmphoraIds }: Pick<RoundsState, 'loadBalancerId' | 'oldAmphoraIds'>,
+  role: AmphoraRole,
+  context: Context,
+): Promise<{ amphora: Amphora; topology: Topology }> {
+  const { transaction, loadBalancers, amphorae } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb) throw new Error(`Load balancer ${loadBalancerId} is not there.`);
-    assertSupported(lb);
     const taken = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['BOOTING', 'ALLOCATED']);
-    const mine = taken.find(({ id }) => !old.includes(id));
-    if (mine) return mine;
-    const wanted = classFor(lb, settings);
-    const owner = { loadBalancerId, projectId: lb.projectId, role: 'STANDALONE' } as const;
-    const spare = await amphorae.claimSpare(tx, wanted, compute.name, owner);
-    if (spare) return spare;
-    const id = uuidv7();
-    await amphorae.insert(tx, {
-      ...owner,
-      id,
-      author: flow.author,
-      requestId: flow.requestId,
-      class: wanted,
-      computeDriver: compute.name,
-    });
-    return amphorae.get(tx, id);
+    const mine = taken.find((one) => one.role === role && !oldAmphoraIds.includes(one.id));
+    return { amphora: mine ?? (await chooseAmphora(tx, lb, role, context)).amphora, topology: lb.topology };
   });
 }
 
-/** One amphora per load balancer, so far. */
-function assertSupported({ topology }: LoadBalancer): void {
-  if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
-}
-
-async function answers(spare: Amphora, context: Context): Promise<boolean> {
-  const limit = AbortSignal.timeout(SPARE_ANSWERS_WITHIN_MS);
-  const signal = AbortSignal.any([limit, context.signal]);
+/** Whether the spare answers and its agent knows the topology: it was built before anybody knew for whom. */
+async function isReady(spare: Amphora, topology: Topology, context: Context): Promise<boolean> {
+  if (!(await answers(spare, context))) return false;
+  if (spare.class.topology === topology) return true;
+  const content = agentConfigOf({ id: spare.id, class: { ...spare.class, topology } }, context.settings);
   try {
-    await context.amphora.getFacts(endpointOf(spare), { ...callOf(context), signal });
-    return true;
+    await context.amphora.updateAgentConfig(endpointOf(spare), content, callOf(context));
   } catch (error) {
-    if (context.signal.aborted) throw error;
-    if (limit.aborted || (error instanceof DomainError && error.kind === 'unavailable')) return false;
-    throw error;
+    // Agents of old images cannot be told.
+    const isItsFault =
+      error instanceof DomainError && (error.kind === 'unavailable' || error.reason === 'NOT_IMPLEMENTED');
+    if (!isItsFault || context.signal.aborted) throw error;
+    context.log.warn({ 'octavia.amphora.id': spare.id, err: error }, 'spare cannot be told its topology');
+    return false;
   }
+  await context.transaction((tx) => context.amphorae.update(tx, spare.id, { topology }));
+  return true;
 }

@@ -1,54 +1,87 @@
+import type { Tx } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
-import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { agentConfigOf } from './agent-config.ts';
+import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
+import { peersOf } from './choose-amphora.ts';
+import type { NewAmphora } from './rounds.ts';
+import { together } from './together.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
-const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
-const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
+export const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
+export const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
 
 export interface BuildAmphoraState {
-  readonly newAmphoraId: string;
+  readonly newAmphorae: readonly NewAmphora[];
 }
 
-/** Asks the compute service for an instance, unless the amphora is a spare. Its undo is that of the step that took the amphora. */
-export const buildAmphora: WorkerStep<BuildAmphoraState> = {
-  name: 'build_amphora',
-  async do({ newAmphoraId }, context) {
-    const { transaction, amphorae, compute, externalResources, flow } = context;
-    const amphora = await transaction(async (tx) => {
-      const found = await amphorae.get(tx, newAmphoraId);
-      if (found.status === 'BOOTING') {
-        await externalResources.announce(tx, {
-          kind: 'instance',
-          name: instanceName(newAmphoraId),
-          driver: compute.name,
-          amphoraId: newAmphoraId,
-          loadBalancerId: found.loadBalancerId,
-          flowId: flow.id,
-        });
-      }
-      return found;
-    });
-    if (amphora.status !== 'BOOTING') return;
-    const computeId = await compute.build(
-      {
-        amphoraId: newAmphoraId,
-        ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
-        ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
-        ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
-        configDriveFiles: await filesFor(amphora, context),
-      },
-      callOf(context),
-    );
+/**
+ * Asks the compute service for instances, but of spares, at the same time, once it has a build slot for each: until they are up. What was
+ * built is undone by the step that took the amphorae.
+ */
+export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
+  name: 'build_amphorae',
+  async do({ newAmphorae }, context) {
+    const ids = newAmphorae.map(({ id }) => id);
+    const pause = await takeBuildSlots(ids, context);
+    if (pause) return pause;
+    const records = await together(newAmphorae, context, ({ id }, limited) => build(id, limited));
+    const built = records.filter((record) => record !== null);
+    if (built.length === 0) return;
     return new Closing(async (tx) => {
-      await amphorae.update(tx, newAmphoraId, { computeId });
-      await externalResources.confirm(tx, 'instance', instanceName(newAmphoraId));
+      for (const record of built) await record(tx);
       return {};
     });
   },
+  async undo(_, context) {
+    await context.transaction((tx) => releaseBuildSlots(tx, context));
+  },
 };
+
+/** Asks for the instance of one amphora. Returns what is to be written down; null: it is a spare. @throws AmphoraBuildError */
+export async function build(amphoraId: string, context: Context): Promise<((tx: Tx) => Promise<void>) | null> {
+  const { transaction, amphorae, compute, externalResources, agentConfigs, settings, flow } = context;
+  const amphora = await transaction(async (tx) => {
+    const found = await amphorae.get(tx, amphoraId);
+    if (found.status === 'BOOTING') {
+      await externalResources.announce(tx, {
+        kind: 'instance',
+        name: instanceName(amphoraId),
+        driver: compute.name,
+        amphoraId,
+        loadBalancerId: found.loadBalancerId,
+        flowId: flow.id,
+      });
+    }
+    return found;
+  });
+  if (amphora.status !== 'BOOTING') return null;
+  const apartFrom = await peerIdsOf(amphora, context);
+  const computeId = await compute.build(
+    {
+      amphoraId,
+      ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
+      ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
+      ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
+      ...(apartFrom.length > 0 ? { apartFrom } : {}),
+      configDriveFiles: await filesFor(amphora, context),
+    },
+    callOf(context),
+  );
+  return async (tx) => {
+    await amphorae.update(tx, amphoraId, { computeId });
+    await agentConfigs.note(tx, amphoraId, settings.agent.digest);
+    await externalResources.confirm(tx, 'instance', instanceName(amphoraId));
+  };
+}
+
+async function peerIdsOf({ loadBalancerId, role, class: { topology } }: Amphora, context: Context): Promise<string[]> {
+  if (loadBalancerId === null) return [];
+  const peers = await peersOf(context.reader, { id: loadBalancerId, topology }, role, context);
+  return peers.map(({ id }) => id);
+}
 
 export function instanceName(amphoraId: string): string {
   return `amphora-${amphoraId}`;
@@ -60,11 +93,7 @@ async function filesFor(amphora: Amphora, context: Context): Promise<Record<stri
   const kept = await secrets.get(reader, 'amphora_certificate', amphora.id);
   const pem = kept ?? (await issue());
   return {
-    [AGENT_CONFIG_PATH]: renderAgentConfig({
-      amphoraId: amphora.id,
-      topology: amphora.class.topology,
-      ...settings.agent,
-    }),
+    [AGENT_CONFIG_PATH]: agentConfigOf(amphora, settings),
     [AGENT_CERTIFICATE_PATH]: pem,
     [CLIENT_CA_PATH]: await certificates.clientCa(),
   };

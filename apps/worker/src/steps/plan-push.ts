@@ -11,6 +11,14 @@ const MAX_LINKS = 128;
 
 const revisions = new Revisions();
 
+/** Who is pushed to. Absent: every amphora that serves, or is to. */
+export interface Audience {
+  /** Ids of the amphorae that get a configuration. */
+  readonly ids: readonly string[];
+  /** Ids of the amphorae that share what they know of clients: those of a pair, once all are in service. */
+  readonly peerIds: readonly string[];
+}
+
 /** A configuration for each amphora, all of one state of the load balancer. */
 export interface Rendered {
   readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
@@ -29,23 +37,35 @@ export interface Plan extends Rendered {
   readonly undecided: readonly string[];
   /** Amphorae that cannot be reached, or refuse everything, with why: nothing is pushed to them. */
   readonly lost: ReadonlyMap<string, unknown>;
+  /** Whether refused changes have been looked for: the amphorae that are not lost have answered, and have texts that none serves. */
+  readonly isSearched: boolean;
   /** Writes the configurations for another state, for the same amphorae. */
   render(tree: LoadBalancerTree): Rendered;
 }
 
-/** Reads the newest desired revision and writes the configurations for it. */
-export function planPush(loadBalancerId: string, newAmphoraId: string | undefined, context: Context): Promise<Plan> {
+/**
+ * Reads the newest desired revision and writes the configurations for it.
+ * @param isSettling whether a flow settles what this push brings, so that what failed before is tried again
+ */
+export function planPush(
+  loadBalancerId: string,
+  audience: Audience | undefined,
+  context: Context,
+  { isSettling = true }: { readonly isSettling?: boolean } = {},
+): Promise<Plan> {
   const { transaction, loadBalancers, amphorae, trees, settlement } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
     const allocated = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
-    const targets = allocated.filter(({ id }) => newAmphoraId === undefined || id === newAmphoraId);
+    const targets = allocated.filter(({ id }) => audience === undefined || audience.ids.includes(id));
     if (targets.length === 0) return null;
-    await settlement.retry(tx, loadBalancerId);
+    if (isSettling) await settlement.retry(tx, loadBalancerId);
     const tree = await trees.read(tx, loadBalancerId);
     if (!tree) throw new Superseded(`Load balancer ${loadBalancerId} is gone.`);
-    const peers = targets.flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
+    const peers = allocated
+      .filter(({ id }) => audience === undefined || audience.peerIds.includes(id))
+      .flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
     const render = (state: LoadBalancerTree): Rendered => renderFor(targets, peers, state);
     await linkFolded(
       context,
@@ -62,6 +82,7 @@ export function planPush(loadBalancerId: string, newAmphoraId: string | undefine
       refused: [],
       undecided: [],
       lost: new Map<string, unknown>(),
+      isSearched: false,
       render,
       ...render(tree),
     };

@@ -1,37 +1,70 @@
+import type { Tx } from '@octavia/db';
+import type { Amphora } from '@octavia/domain';
+import type { VipPort } from '@octavia/drivers';
+import type { VipNetwork } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
-import { callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
-import { computeIdOf } from './fence-amphora.ts';
+import { type Context, callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
+import { AWAITS_FENCE, computeIdOf } from './fence-amphora.ts';
 import type { VipState } from './reserve-vip.ts';
+import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
+import { together } from './together.ts';
+import { vipNetworkOf } from './vrrp.ts';
 
-export interface PlugVipState extends VipState {
-  readonly newAmphoraId: string;
+export interface PlugVipState extends VipState, RoundsState {
+  /** Where the VIP is. Set for pairs. */
+  readonly vipNetwork?: VipNetwork;
 }
 
-/** Brings the VIP to the amphora, and tells its agent. Every old holder is isolated by now. */
-export const plugVip: WorkerStep<PlugVipState> = {
-  name: 'plug_vip',
-  async do({ loadBalancerId, newAmphoraId, vip }, context) {
-    const { reader, amphorae, network } = context;
-    const startedAt = performance.now();
-    const found = await amphorae.get(reader, newAmphoraId);
-    const computeId = await computeIdOf(found, context);
-    if (computeId === null) throw new Error(`Amphora ${newAmphoraId} has no instance.`);
-    const request = { loadBalancerId, amphoraId: newAmphoraId, computeId, vip };
-    const port = await network.plugVip(request, callOf(context));
-    await context.amphora.plugVip(endpointOf(found), port, callOf(context));
-    const ms = Math.round(performance.now() - startedAt);
-    return new Closing(async (tx) => {
-      const subject = { loadBalancerId, amphoraId: newAmphoraId };
-      await tellMilestone(tx, context, 'vip_plugged', subject, { ms, address: vip.address });
-      await amphorae.update(tx, newAmphoraId, {
+/** Brings the VIP to the amphorae of a round, and tells their agents. Every old holder is isolated by now. */
+export function plugVip(round: number): WorkerStep<PlugVipState> {
+  return {
+    name: inRound('plug_vip', round),
+    isNeeded: hasRound(round),
+    awaits: AWAITS_FENCE,
+    async do(state, context) {
+      const all = await context.amphorae.ofLoadBalancer(context.reader, state.loadBalancerId);
+      const { comers } = roundOf(state, round, all);
+      const plugged = await together(comers, context, (amphora, limited) => plug(amphora, state, limited));
+      return new Closing(async (tx) => {
+        for (const { record } of plugged) await record(tx);
+        const [first] = plugged;
+        return first && state.topology === 'ACTIVE_STANDBY' ? { vipNetwork: vipNetworkOf(first.port) } : {};
+      });
+    },
+    async undo({ loadBalancerId, newAmphorae, settledIds = [] }, context) {
+      const unsettled = newAmphorae.filter(({ id }) => !settledIds.includes(id));
+      for (const { id } of unsettled) {
+        await context.network.unplugVip({ loadBalancerId, amphoraId: id }, callOf(context));
+      }
+    },
+  };
+}
+
+/** Returns what the network told, and what is to be written down. */
+async function plug(
+  amphora: Amphora,
+  { loadBalancerId, vip, topology }: PlugVipState,
+  context: Context,
+): Promise<{ readonly port: VipPort; record(tx: Tx): Promise<void> }> {
+  const { id: amphoraId } = amphora;
+  const startedAt = performance.now();
+  const computeId = await computeIdOf(amphora, context);
+  if (computeId === null) throw new Error(`Amphora ${amphoraId} has no instance.`);
+  const confirmed = await context.fenceConfirmations.ofLoadBalancer(context.reader, loadBalancerId);
+  const confirmedFences = confirmed.map((confirmation) => confirmation.amphoraId);
+  const request = { loadBalancerId, amphoraId, computeId, vip, topology, confirmedFences };
+  const port = await context.network.plugVip(request, callOf(context));
+  await context.amphora.plugVip(endpointOf(amphora), port, callOf(context));
+  const ms = Math.round(performance.now() - startedAt);
+  return {
+    port,
+    async record(tx) {
+      await tellMilestone(tx, context, 'vip_plugged', { loadBalancerId, amphoraId }, { ms, address: vip.address });
+      await context.amphorae.update(tx, amphoraId, {
         vrrpIp: port.vrrpIp,
         haIp: port.vipAddress,
         vrrpPortId: port.vrrpPortId,
       });
-      return {};
-    });
-  },
-  async undo({ loadBalancerId, newAmphoraId }, context) {
-    await context.network.unplugVip({ loadBalancerId, amphoraId: newAmphoraId }, callOf(context));
-  },
-};
+    },
+  };
+}

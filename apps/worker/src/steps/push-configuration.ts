@@ -1,20 +1,32 @@
 import type { Refusal, Tx } from '@octavia/db';
-import type { Fault } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
+import type { Amphora, Fault } from '@octavia/domain';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
 import { leaveOutRefused } from './last-good.ts';
-import { type Plan, planPush } from './plan-push.ts';
-import { pushOne } from './push-one.ts';
+import { startMending } from './mending.ts';
+import { type Audience, type Plan, planPush } from './plan-push.ts';
+import { type Outcome, pushOne, type Served } from './push-one.ts';
+import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
+
+/**
+ * What the slower amphora of a pair has left once the other one serves, in milliseconds: a little more than a reload takes. One that could
+ * not be reached the last time hardly gets any.
+ */
+const GRACE_MS = 1_000;
+const GRACE_OF_LOST_MS = 100;
 
 export interface PushState {
   readonly loadBalancerId: string;
-  /** Set where the amphora is new: only that one is pushed to, and it has no configuration to fall back to. */
-  readonly newAmphoraId?: string;
   /** Revision of the load balancer that was pushed. */
   readonly target: number;
   /** Ids of objects that are not in it after all: refused changes were found, and not all of them. */
   readonly undecided?: readonly string[];
+}
+
+interface Reached {
+  readonly amphora: Amphora;
+  readonly outcome: Served;
 }
 
 interface Pushed {
@@ -25,17 +37,35 @@ interface Pushed {
 }
 
 /**
- * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others. Where
- * they refuse it, the changes that they refuse are found and left out, and everything else is served.
+ * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others: it is mended.
+ * Where they refuse it, the changes that they refuse are found and left out, and everything else is served.
  */
 export const pushConfiguration: WorkerStep<PushState> = {
   name: 'push_configuration',
-  async do({ loadBalancerId, newAmphoraId }, context) {
-    const plan = await planPush(loadBalancerId, newAmphoraId, context);
-    const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => push(next, loadBalancerId, context), context);
+  async do({ loadBalancerId }, context) {
+    const plan = await planPush(loadBalancerId, undefined, context);
+    const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToServing(next, context), context);
     return served(taken, record, context);
   },
 };
+
+/** Makes the amphorae that come into service in a round serve the newest desired revision, less what is refused. */
+export function pushToComers(round: number): WorkerStep<PushState & RoundsState> {
+  return {
+    name: inRound('push_configuration', round),
+    isNeeded: hasRound(round),
+    async do(state, context) {
+      const { loadBalancerId } = state;
+      const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
+      const { comers, stayers } = roundOf(state, round, all);
+      const ids = comers.map(({ id }) => id);
+      const audience: Audience = { ids, peerIds: [...ids, ...stayers.map(({ id }) => id)] };
+      const plan = await planPush(loadBalancerId, audience, context);
+      const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToAll(next, context), context);
+      return served(taken, record, context);
+    },
+  };
+}
 
 /** Pushes, and when that is refused, once more without the changes that are. @throws LastGoodRefused, ConfigurationRefused */
 async function pushWhatIsTaken(
@@ -64,39 +94,115 @@ function served(plan: Plan, record: Pushed['record'], context: Context): Closing
   });
 }
 
-/** Pushes to all. @throws what the amphorae threw, when none could be reached */
-async function push(plan: Plan, loadBalancerId: string, context: Context): Promise<Pushed> {
+/** Every amphora must take it. @throws what the first one threw that could not be reached */
+async function pushToAll(plan: Plan, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: plan.lost.has(amphora.id)
-        ? ({ kind: 'unreachable', error: plan.lost.get(amphora.id) } as const)
-        : await pushOne(amphora, text, loadBalancerId, context),
+      outcome: await pushUnlessLost(plan, amphora, text, context),
     })),
   );
   context.signal.throwIfAborted();
-  const reached = outcomes.flatMap(({ amphora, outcome }) => (outcome.kind === 'served' ? [{ amphora, outcome }] : []));
-  const refusals = outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []));
-  for (const { amphora, outcome } of outcomes) {
-    if (outcome.kind !== 'unreachable' || refusals.length > 0) continue;
-    if (reached.length === 0) throw outcome.error;
-    context.log.warn({ 'octavia.amphora.id': amphora.id, err: outcome.error }, 'amphora not reached, the others serve');
+  const refusal = refusalOf(outcomes);
+  const lost = outcomes.find(({ outcome }) => outcome.kind === 'unreachable');
+  if (!refusal && lost?.outcome.kind === 'unreachable') throw lost.outcome.error;
+  return { refusal, record: (tx) => record(tx, plan, outcomes, context) };
+}
+
+/**
+ * One amphora that takes it suffices: the others of a pair, if they cannot be reached, are mended.
+ * @throws what an amphora threw, when none could be reached
+ */
+async function pushToServing(plan: Plan, context: Context): Promise<Pushed> {
+  const outcomes = await pushUntilOneServes(plan, context);
+  context.signal.throwIfAborted();
+  const refusal = refusalOf(outcomes);
+  const lost = outcomes.flatMap(({ amphora, outcome }) =>
+    outcome.kind === 'unreachable' ? [{ amphora, error: outcome.error }] : [],
+  );
+  const isAnyReached = outcomes.some(({ outcome }) => outcome.kind === 'served');
+  const isPair = outcomes.length > 1;
+  const [first] = lost;
+  if (first && !refusal && !isAnyReached) {
+    // Of a pair that cannot be reached at all, too, whoever stays away is replaced.
+    if (isPair) await context.transaction((tx) => startMending(tx, plan.loadBalancerId, lost, context));
+    throw first.error;
   }
   return {
-    refusal: refusals[0] ?? null,
+    refusal,
     async record(tx) {
-      for (const { amphora, outcome } of reached) {
-        const subject = { loadBalancerId, amphoraId: amphora.id };
-        const payload = { ms: outcome.ms, revision: plan.target, changed: outcome.isChanged };
-        // They travel together.
-        await Promise.all([
-          tellMilestone(tx, context, 'configuration_pushed', subject, payload),
-          context.amphorae.update(tx, amphora.id, { appliedRevision: plan.target }),
-        ]);
-      }
-      if (reached.length > 0) await context.settlement.unrenderable(tx, loadBalancerId, plan.target, problemsOf(plan));
+      await record(tx, plan, outcomes, context);
+      if (!refusal && lost.length > 0) await startMending(tx, plan.loadBalancerId, lost, context);
     },
   };
+}
+
+/** Pushes to all at once. From the moment on in which one serves, the others have little time left. */
+async function pushUntilOneServes(plan: Plan, context: Context) {
+  const first = Promise.withResolvers<void>();
+  const outcomes = await Promise.all(
+    plan.texts.map(async ({ amphora, text }) => {
+      if (plan.texts.length === 1) return { amphora, outcome: await pushUnlessLost(plan, amphora, text, context) };
+      const late = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      // After a search nobody's is known, and all who are not lost have just answered.
+      const wasLost = amphora.appliedRevision === 0 && !plan.isSearched;
+      const graceMs = wasLost ? GRACE_OF_LOST_MS : GRACE_MS;
+      void first.promise.then(() => {
+        timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
+      });
+      const signal = AbortSignal.any([context.signal, late.signal]);
+      const outcome = await pushUnlessLost(plan, amphora, text, { ...context, signal });
+      clearTimeout(timer);
+      // One that refuses tells all there is to know, too.
+      if (outcome.kind !== 'unreachable') first.resolve();
+      return { amphora, outcome };
+    }),
+  );
+  return outcomes;
+}
+
+async function pushUnlessLost(plan: Plan, amphora: Amphora, text: string, context: Context): Promise<Outcome> {
+  if (plan.lost.has(amphora.id)) return { kind: 'unreachable', error: plan.lost.get(amphora.id) };
+  return pushOne(amphora, text, plan.loadBalancerId, context);
+}
+
+/** The other amphora of the pair serves already. */
+class TooLate extends AmphoraUnavailable {
+  constructor(amphoraId: string, graceMs: number) {
+    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
+  }
+}
+
+function refusalOf(outcomes: readonly { readonly outcome: Outcome }[]): Fault | null {
+  return outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []))[0] ?? null;
+}
+
+async function record(
+  tx: Tx,
+  plan: Plan,
+  outcomes: readonly { readonly amphora: Amphora; readonly outcome: Outcome }[],
+  context: Context,
+): Promise<void> {
+  const reached = outcomes.filter((one): one is Reached => one.outcome.kind === 'served');
+  for (const { amphora, outcome } of reached) await recordPush(tx, plan, amphora, outcome, context);
+  if (reached.length > 0) await context.settlement.unrenderable(tx, plan.loadBalancerId, plan.target, problemsOf(plan));
+}
+
+/** Writes down what an amphora serves now. */
+export async function recordPush(
+  tx: Tx,
+  { loadBalancerId, target }: Pick<Plan, 'loadBalancerId' | 'target'>,
+  amphora: Amphora,
+  { ms, isChanged }: Served,
+  context: Context,
+): Promise<void> {
+  const subject = { loadBalancerId, amphoraId: amphora.id };
+  // They travel together.
+  await Promise.all([
+    tellMilestone(tx, context, 'configuration_pushed', subject, { ms, revision: target, changed: isChanged }),
+    context.amphorae.update(tx, amphora.id, { appliedRevision: target }),
+  ]);
 }
 
 function problemsOf({ problems }: Plan): Refusal[] {

@@ -3,9 +3,16 @@ import type { Amphora, Fault } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
 import { type Context, callOf, endpointOf } from '../world.ts';
 
+/** The amphora serves it. */
+export interface Served {
+  readonly kind: 'served';
+  readonly ms: number;
+  readonly isChanged: boolean;
+}
+
 /** How the push to one amphora ended. */
 export type Outcome =
-  | { readonly kind: 'served'; readonly ms: number; readonly isChanged: boolean }
+  | Served
   | { readonly kind: 'refused'; readonly fault: Fault }
   | { readonly kind: 'unreachable'; readonly error: unknown };
 

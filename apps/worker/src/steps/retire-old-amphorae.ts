@@ -1,21 +1,24 @@
 import { Closing } from '../engine/flow.ts';
 import type { WorkerStep } from '../world.ts';
 import { discardAmphora } from './discard-amphora.ts';
+import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 
-export interface RetireOldAmphoraeState {
-  readonly loadBalancerId: string;
-  readonly newAmphoraId: string;
+/**
+ * Marks the amphorae that were replaced in a round for deletion, and asks for the flows that delete them. From here on nothing takes
+ * the new ones back: what comes after may fail, and they serve.
+ */
+export function retireOldAmphorae(round: number): WorkerStep<RoundsState> {
+  return {
+    name: inRound('retire_old_amphorae', round),
+    isNeeded: hasRound(round),
+    async do(state, context) {
+      return new Closing(async (tx) => {
+        await context.loadBalancers.lock(tx, state.loadBalancerId);
+        const all = await context.amphorae.ofLoadBalancer(tx, state.loadBalancerId);
+        const { comers, leavers } = roundOf(state, round, all);
+        for (const { id } of leavers) await discardAmphora(tx, id, context);
+        return { settledIds: [...(state.settledIds ?? []), ...comers.map(({ id }) => id)] };
+      });
+    },
+  };
 }
-
-/** Marks the amphorae that were replaced for deletion, and asks for the flows that delete them. */
-export const retireOldAmphorae: WorkerStep<RetireOldAmphoraeState> = {
-  name: 'retire_old_amphorae',
-  async do({ loadBalancerId, newAmphoraId }, context) {
-    return new Closing(async (tx) => {
-      await context.loadBalancers.lock(tx, loadBalancerId);
-      const all = await context.amphorae.ofLoadBalancer(tx, loadBalancerId);
-      for (const { id } of all) if (id !== newAmphoraId) await discardAmphora(tx, id, context);
-      return {};
-    });
-  },
-};

@@ -1,12 +1,15 @@
 import type { Tx } from '@octavia/db';
-import { type Amphora, type AmphoraFacts, DomainError } from '@octavia/domain';
+import { type Amphora, type AmphoraFacts, type AmphoraRole, DomainError } from '@octavia/domain';
 import { AmphoraBuildError } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { allocate } from './allocate-amphora.ts';
 import { type Built, built, pauses } from './booting.ts';
-import { buildAmphora } from './build-amphora.ts';
+import { build } from './build-amphora.ts';
+import { releaseBuildSlots } from './build-slot.ts';
+import type { NewAmphora } from './rounds.ts';
+import { together } from './together.ts';
 
 /** Amphorae that are tried, one after the other, before a load balancer's flow gives up. */
 const MAX_AMPHORAE = 3;
@@ -14,55 +17,75 @@ const MAX_AMPHORAE = 3;
 const SHARE = 0.5;
 
 export interface WaitForAmphoraState {
-  readonly newAmphoraId: string;
+  readonly newAmphorae: readonly NewAmphora[];
   /** Absent: it is to be a spare, of which housekeeping makes another when this one fails. */
   readonly loadBalancerId?: string;
   readonly oldAmphoraIds?: readonly string[];
 }
 
+/** What an amphora that is up is to be called, and what is to be written down of it. */
+interface Up {
+  readonly amphora: NewAmphora;
+  /** Whether it, or one that it stands for, may hold a build slot. */
+  readonly wasBuilt: boolean;
+  readonly keep: ((tx: Tx) => Promise<void>) | null;
+}
+
 /**
- * Waits until the agent of a new amphora answers, and keeps what it says of itself: configurations are rendered from that. One that
- * does not come up in time is given up for another.
+ * Waits until the agents of the new amphorae answer, and keeps what they say of themselves: configurations are rendered from that. One
+ * that does not come up in time is given up for another.
  */
-export const waitForAmphora: WorkerStep<WaitForAmphoraState> = {
-  name: 'wait_for_amphora',
-  async do({ newAmphoraId, loadBalancerId, oldAmphoraIds = [] }, context) {
-    let amphora = await context.amphorae.get(context.reader, newAmphoraId);
-    if (loadBalancerId === undefined) {
-      if (amphora.status !== 'BOOTING') return;
-      const keep = await comeUp(amphora, context);
-      return new Closing(async (tx) => {
-        await keep(tx);
-        return {};
-      });
-    }
-    // A try that was cut off may have given it up.
-    if (amphora.status !== 'BOOTING' && amphora.status !== 'ALLOCATED') {
-      amphora = await allocate(loadBalancerId, oldAmphoraIds, context);
-    }
-    for (let number = 1; ; number++) {
-      try {
-        const { id } = amphora;
-        if (amphora.status !== 'BOOTING') return { newAmphoraId: id };
-        if (id !== newAmphoraId) await build(id, context);
-        const keep = await comeUp(amphora, context);
-        return new Closing(async (tx) => {
-          await keep(tx);
-          return { newAmphoraId: id };
-        });
-      } catch (error) {
-        if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
-        context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');
-        amphora = await allocate(loadBalancerId, oldAmphoraIds, context, amphora.id);
-      }
-    }
+export const waitForAmphorae: WorkerStep<WaitForAmphoraState> = {
+  name: 'wait_for_amphorae',
+  async do({ newAmphorae, loadBalancerId, oldAmphoraIds = [] }, context) {
+    const up = await together(newAmphorae, context, (amphora, limited) =>
+      loadBalancerId === undefined || amphora.role === null
+        ? spareUp(amphora, limited)
+        : oneUp(amphora.id, amphora.role, { loadBalancerId, oldAmphoraIds }, limited),
+    );
+    return new Closing(async (tx) => {
+      for (const { keep } of up) await keep?.(tx);
+      if (up.some(({ wasBuilt }) => wasBuilt)) await releaseBuildSlots(tx, context);
+      return { newAmphorae: up.map(({ amphora }) => amphora) };
+    });
   },
 };
 
+async function spareUp(amphora: NewAmphora, context: Context): Promise<Up> {
+  const found = await context.amphorae.get(context.reader, amphora.id);
+  const wasBuilt = found.status === 'BOOTING';
+  return { amphora, wasBuilt, keep: wasBuilt ? await comeUp(found, context) : null };
+}
+
+/** Waits for an amphora of a load balancer, or for another in its place. */
+async function oneUp(
+  firstId: string,
+  role: AmphoraRole,
+  state: { readonly loadBalancerId: string; readonly oldAmphoraIds: readonly string[] },
+  context: Context,
+): Promise<Up> {
+  let amphora = await context.amphorae.get(context.reader, firstId);
+  // A try that was cut off may have given it up.
+  if (amphora.status !== 'BOOTING' && amphora.status !== 'ALLOCATED') amphora = await allocate(state, role, context);
+  for (let number = 1; ; number++) {
+    try {
+      const { id } = amphora;
+      // A spare, perhaps in the place of one that was built.
+      if (amphora.status !== 'BOOTING') return { amphora: { id, role }, wasBuilt: id !== firstId, keep: null };
+      if (id !== firstId) await buildAnother(id, context);
+      return { amphora: { id, role }, wasBuilt: true, keep: await comeUp(amphora, context) };
+    } catch (error) {
+      if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
+      context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');
+      amphora = await allocate(state, role, context, amphora.id);
+    }
+  }
+}
+
 /** Builds another amphora than the one that the step before this one built. */
-async function build(amphoraId: string, context: Context): Promise<void> {
-  const built = await buildAmphora.do({ newAmphoraId: amphoraId }, context);
-  if (built instanceof Closing) await context.transaction((tx) => built.write(tx));
+async function buildAnother(amphoraId: string, context: Context): Promise<void> {
+  const record = await build(amphoraId, context);
+  if (record) await context.transaction(record);
 }
 
 /**

@@ -1,7 +1,9 @@
 import {
   type Amphora,
+  type AmphoraChoice,
   type AmphoraClass,
   type AmphoraFacts,
+  type AmphoraOrigin,
   type AmphoraRole,
   type AmphoraStatus,
   type Fault,
@@ -26,6 +28,19 @@ export interface NewAmphora {
   /** For which load balancer it is built; absent: a spare. */
   readonly loadBalancerId?: string;
   readonly role?: AmphoraRole;
+  /** Why its load balancer gets a new one; absent for spares. */
+  readonly choice?: AmphoraChoice;
+}
+
+/** A load balancer that wants a spare. */
+export interface SpareOwner {
+  readonly loadBalancerId: string;
+  readonly projectId: string;
+  readonly role: AmphoraRole;
+  /** Compute hosts that it had better not be on, because its peer is; taken none the less when there is no other. */
+  readonly avoidedHosts: readonly string[];
+  /** Why it is taken: from another host, or from an avoided one. */
+  readonly reasons: { readonly apart: string; readonly together: string };
 }
 
 /** What becomes known of an amphora while it is built. */
@@ -38,6 +53,9 @@ export interface AmphoraPatch {
   readonly vrrpIp?: string | null;
   readonly haIp?: string | null;
   readonly vrrpPortId?: string | null;
+  readonly vrrpInterface?: string;
+  /** What its agent has been told. */
+  readonly topology?: AmphoraClass['topology'];
   readonly facts?: AmphoraFacts;
   readonly certExpiresAt?: Date;
   /** Revision of its load balancer that it serves now. */
@@ -59,6 +77,8 @@ const COLUMNS: Record<keyof AmphoraPatch, string> = {
   vrrpIp: 'vrrp_ip',
   haIp: 'ha_ip',
   vrrpPortId: 'vrrp_port_id',
+  vrrpInterface: 'vrrp_interface',
+  topology: 'topology',
   facts: 'facts',
   certExpiresAt: 'cert_expires_at',
   appliedRevision: 'applied_revision',
@@ -81,8 +101,8 @@ export class Amphorae {
     const { class: wanted } = amphora;
     await tx.query(
       `INSERT INTO amphora (id, load_balancer_id, project_id, author, request_id, status, role, compute_flavor, image_tag, zone,
-         topology, compute_driver)
-       VALUES ($1, $2, $3, $4, $5, 'BOOTING', $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING`,
+         topology, compute_driver, origin, choice_reason)
+       VALUES ($1, $2, $3, $4, $5, 'BOOTING', $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`,
       [
         amphora.id,
         amphora.loadBalancerId ?? null,
@@ -95,27 +115,26 @@ export class Amphorae {
         wanted.zone,
         wanted.topology,
         amphora.computeDriver,
+        amphora.choice?.origin ?? null,
+        amphora.choice?.reason ?? null,
       ],
     );
   }
 
   /**
-   * Takes the oldest ready spare of the class for a load balancer: ALLOCATED. Two transactions never get the same one, and none
+   * Takes the oldest ready spare of the class for a load balancer: ALLOCATED. One of another host than those that it avoids is taken
+   * first, then one whose agent was told the same topology; another has to be told. Two transactions never get the same one, and none
    * waits for another. Null: there is none.
    */
-  async claimSpare(
-    tx: Tx,
-    wanted: AmphoraClass,
-    computeDriver: string,
-    owner: { readonly loadBalancerId: string; readonly projectId: string; readonly role: AmphoraRole },
-  ): Promise<Amphora | null> {
+  async claimSpare(tx: Tx, wanted: AmphoraClass, computeDriver: string, owner: SpareOwner): Promise<Amphora | null> {
     const [[row]]: [AmphoraRow[], number] = await tx.query(
       `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $6, project_id = $7, role = $8, applied_revision = 0,
-         updated_at = now()
+         origin = 'SPARE', choice_reason = CASE WHEN compute_host = ANY ($9::text[]) THEN $11 ELSE $10 END, updated_at = now()
        WHERE id = (SELECT id FROM amphora
-                   WHERE status = 'READY' AND compute_flavor = $1 AND image_tag = $2 AND zone = $3 AND topology = $4
+                   WHERE status = 'READY' AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
                      AND compute_driver = $5
-                   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+                   ORDER BY coalesce(compute_host = ANY ($9::text[]), false), topology <> $4, id LIMIT 1
+                   FOR UPDATE SKIP LOCKED)
        RETURNING ${SELECTED}`,
       [
         wanted.computeFlavor,
@@ -126,6 +145,9 @@ export class Amphorae {
         owner.loadBalancerId,
         owner.projectId,
         owner.role,
+        owner.avoidedHosts,
+        owner.reasons.apart,
+        owner.reasons.together,
       ],
     );
     if (!row) return null;
@@ -161,15 +183,32 @@ export class Amphorae {
     return rows.map(toAmphora);
   }
 
-  /** Spares of a class that are ready or being built: what housekeeping counts. */
+  /** Spares of a class, of any topology, that are ready or being built: what housekeeping counts. */
   async countSpares(tx: Tx, wanted: AmphoraClass, computeDriver: string): Promise<{ ready: number; booting: number }> {
     const [row]: [{ ready: number; booting: number }] = await tx.query(
       `SELECT count(*) FILTER (WHERE status = 'READY')::integer AS ready,
               count(*) FILTER (WHERE status = 'BOOTING')::integer AS booting
        FROM amphora
        WHERE load_balancer_id IS NULL AND deleted_at IS NULL AND status IN ('READY', 'BOOTING') AND compute_flavor = $1
-         AND image_tag = $2 AND zone = $3 AND topology = $4 AND compute_driver = $5`,
-      [wanted.computeFlavor, wanted.imageTag, wanted.zone, wanted.topology, computeDriver],
+         AND image_tag = $2 AND zone = $3 AND compute_driver = $4`,
+      [wanted.computeFlavor, wanted.imageTag, wanted.zone, computeDriver],
+    );
+    return row;
+  }
+
+  /** Spares that a load balancer of the class does not get: those of it that are being built, and ready ones of other classes. */
+  async sparesBeside(
+    tx: Tx,
+    wanted: AmphoraClass,
+    computeDriver: string,
+  ): Promise<{ readonly booting: number; readonly others: number }> {
+    const [row]: [{ booting: number; others: number }] = await tx.query(
+      `SELECT count(*) FILTER (WHERE status = 'BOOTING' AND is_fit)::integer AS booting,
+              count(*) FILTER (WHERE status = 'READY' AND NOT is_fit)::integer AS others
+       FROM (SELECT status, compute_flavor = $1 AND image_tag = $2 AND zone = $3 AND compute_driver = $4 AS is_fit
+             FROM amphora
+             WHERE status IN ('BOOTING', 'READY') AND load_balancer_id IS NULL AND deleted_at IS NULL) AS spare`,
+      [wanted.computeFlavor, wanted.imageTag, wanted.zone, computeDriver],
     );
     return row;
   }
@@ -209,7 +248,8 @@ export class Amphorae {
 /** host() leaves the prefix length of an inet out. */
 const SELECTED = `id, load_balancer_id, status, role, compute_flavor, image_tag, zone, topology, compute_driver, compute_id,
   compute_host, image_id, host(lb_network_ip) AS lb_network_ip, agent_port, host(vrrp_ip) AS vrrp_ip, host(ha_ip) AS ha_ip,
-  vrrp_port_id, facts, cert_expires_at, applied_revision, fault_reason, fault_message, created_at, updated_at`;
+  vrrp_port_id, vrrp_interface, facts, cert_expires_at, applied_revision, origin, choice_reason, fault_reason, fault_message,
+  created_at, updated_at`;
 
 interface AmphoraRow {
   id: string;
@@ -229,9 +269,12 @@ interface AmphoraRow {
   vrrp_ip: string | null;
   ha_ip: string | null;
   vrrp_port_id: string | null;
+  vrrp_interface: string | null;
   facts: AmphoraFacts | null;
   cert_expires_at: Date | null;
   applied_revision: number;
+  origin: AmphoraOrigin | null;
+  choice_reason: string | null;
   fault_reason: string | null;
   fault_message: string | null;
   created_at: Date;
@@ -259,9 +302,12 @@ function toAmphora(row: AmphoraRow): Amphora {
     vrrpIp: row.vrrp_ip,
     haIp: row.ha_ip,
     vrrpPortId: row.vrrp_port_id,
+    vrrpInterface: row.vrrp_interface,
     facts: row.facts,
     certExpiresAt: row.cert_expires_at,
     appliedRevision: row.applied_revision,
+    choice:
+      row.origin === null || row.choice_reason === null ? null : { origin: row.origin, reason: row.choice_reason },
     fault:
       row.fault_reason === null || row.fault_message === null
         ? null

@@ -29,9 +29,9 @@ export class Spares {
     const rows: { id: string }[] = await tx.query(
       `SELECT id FROM amphora
         WHERE status = 'READY' AND load_balancer_id IS NULL AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
-          AND topology = $4 AND compute_driver = $5
-        ORDER BY id DESC LIMIT $6`,
-      [wanted.computeFlavor, wanted.imageTag, wanted.zone, wanted.topology, computeDriver, count],
+          AND compute_driver = $4
+        ORDER BY id DESC LIMIT $5`,
+      [wanted.computeFlavor, wanted.imageTag, wanted.zone, computeDriver, count],
     );
     return rows.map((row) => row.id);
   }

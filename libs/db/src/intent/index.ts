@@ -1,5 +1,6 @@
 /** What callers asked for: rows, revisions, quotas, addresses, events. */
 export { type ChildKind, HealthMonitors, Listeners, type Locked, Members, Pools } from './children.ts';
+export { Deployments } from './deployments.ts';
 export { CursorTooOld, EventLog, type EventPage, type EventQuery, type EventRecord } from './event-log.ts';
 export { EVENT_CHANNEL, Events, type NewEvent } from './events.ts';
 export { Idempotency, type IdempotentRequest } from './idempotency.ts';

@@ -6,6 +6,7 @@ import type {
   Listener,
   LoadBalancer,
   Member,
+  Placement,
   Pool,
   SessionPersistence,
   Vip,
@@ -35,6 +36,14 @@ const vipSchema = new EntitySchema<Vip>({
     subnetId: uuid('vip_subnet_id'),
     networkId: uuid('vip_network_id', true),
     portId: uuid('vip_port_id', true),
+  },
+});
+const placementSchema = new EntitySchema<Placement>({
+  name: 'Placement',
+  columns: {
+    computeFlavor: text('placement_compute_flavor', true),
+    imageTag: text('placement_image_tag', true),
+    zone: text('placement_zone', true),
   },
 });
 const sessionPersistenceSchema = new EntitySchema<SessionPersistence>({
@@ -73,7 +82,7 @@ export const loadBalancerSchema = new EntitySchema<LoadBalancer>({
     topology: text('topology'),
     desiredRevision: integer('desired_revision'),
   },
-  embeddeds: { ...fault, vip: { schema: vipSchema, prefix: '' } },
+  embeddeds: { ...fault, vip: { schema: vipSchema, prefix: '' }, placement: { schema: placementSchema, prefix: '' } },
 });
 
 export const listenerSchema = new EntitySchema<Listener>({

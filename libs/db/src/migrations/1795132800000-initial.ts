@@ -5,7 +5,8 @@ export class Initial1795132800000 implements MigrationInterface {
   name = 'Initial1795132800000';
 
   up = async (db: QueryRunner): Promise<void> => {
-    for (const statements of [INSTALLATION, INTENT, AMPHORAE, FLOWS, HEALTH, RECORDS]) await db.query(statements);
+    for (const statements of [INSTALLATION, OFFERS, INTENT, AMPHORAE, FLOWS, HEALTH, RECORDS])
+      await db.query(statements);
   };
 
   down = async (): Promise<void> => {
@@ -14,11 +15,72 @@ export class Initial1795132800000 implements MigrationInterface {
 }
 
 const INSTALLATION = `
+-- Oldest migration that a program must know to run on this schema. Newer ones that it does not know only add something.
+CREATE TABLE schema_floor (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  migration text NOT NULL
+);
 CREATE TABLE installation (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   id uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What the drivers of this deployment can do. The worker tells it at its start, and the gateway admits by it. No row: no worker
+-- has started yet.
+CREATE TABLE deployment (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- Topologies that load balancers can have.
+  topologies text[] NOT NULL CHECK (topologies <@ '{SINGLE,ACTIVE_STANDBY}'),
+  -- Whether amphorae reach members on loopback addresses.
+  reaches_loopback boolean NOT NULL,
+  -- Where amphorae reach servers of the machine that they run on. Null: it is none of ours, or loopback serves.
+  host_address inet,
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
+`;
+
+/** Columns of what administrators offer, and of the profiles behind it. */
+const OFFER_COLUMNS = `
+  id uuid PRIMARY KEY,
+  author text NOT NULL,
+  request_id text NOT NULL,
+  revision integer NOT NULL CHECK (revision >= 1),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz
+`;
+
+const OFFERS = `
+CREATE TABLE flavor_profile (
+  ${OFFER_COLUMNS},
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+  provider text NOT NULL,
+  data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object')
+);
+CREATE TABLE flavor (
+  ${OFFER_COLUMNS},
+  name text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 255),
+  description text NOT NULL DEFAULT '' CHECK (length(description) <= 255),
+  enabled boolean NOT NULL,
+  flavor_profile_id uuid NOT NULL REFERENCES flavor_profile (id)
+);
+CREATE INDEX flavor_flavor_profile ON flavor (flavor_profile_id);
+
+CREATE TABLE availability_zone_profile (
+  ${OFFER_COLUMNS},
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+  provider text NOT NULL,
+  data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object')
+);
+-- Callers know it by its name, which never changes.
+CREATE TABLE availability_zone (
+  ${OFFER_COLUMNS},
+  name text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 255),
+  description text NOT NULL DEFAULT '' CHECK (length(description) <= 255),
+  enabled boolean NOT NULL,
+  availability_zone_profile_id uuid NOT NULL REFERENCES availability_zone_profile (id)
+);
+CREATE INDEX availability_zone_availability_zone_profile ON availability_zone (availability_zone_profile_id);
 `;
 
 /** Columns of every object that a caller asks for. */
@@ -61,9 +123,14 @@ CREATE TABLE load_balancer (
   ${INTENT_COLUMNS},
   description text NOT NULL DEFAULT '' CHECK (length(description) <= 255),
   provider text NOT NULL DEFAULT 'amphora',
-  flavor_id uuid,
-  availability_zone text,
+  -- What a live load balancer uses is not deleted: only DELETED ones lose the reference.
+  flavor_id uuid REFERENCES flavor (id) ON DELETE SET NULL,
+  availability_zone text REFERENCES availability_zone (name) ON DELETE SET NULL,
   topology text NOT NULL CHECK (topology IN ('SINGLE', 'ACTIVE_STANDBY')),
+  -- What flavor and zone said when it was made. Null: the deployment's default.
+  placement_compute_flavor text,
+  placement_image_tag text,
+  placement_zone text,
   vip_address inet,
   vip_subnet_id uuid NOT NULL,
   vip_network_id uuid,
@@ -77,6 +144,8 @@ CREATE TABLE load_balancer (
 CREATE INDEX load_balancer_project ON load_balancer (project_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_live ON load_balancer (id) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_name ON load_balancer (name) WHERE deleted_at IS NULL;
+CREATE INDEX load_balancer_flavor ON load_balancer (flavor_id) WHERE flavor_id IS NOT NULL;
+CREATE INDEX load_balancer_availability_zone ON load_balancer (availability_zone) WHERE availability_zone IS NOT NULL;
 CREATE INDEX load_balancer_deleted ON load_balancer (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX load_balancer_pending ON load_balancer (id) WHERE provisioning_status LIKE 'PENDING%';
 
@@ -234,21 +303,44 @@ CREATE TABLE amphora (
   vrrp_ip inet,
   ha_ip inet,
   vrrp_port_id uuid,
+  -- Name of the interface that has vrrp_ip, in the amphora.
+  vrrp_interface text,
   facts_format smallint NOT NULL DEFAULT 1,
   facts jsonb,
   cert_expires_at timestamptz,
   applied_revision integer NOT NULL DEFAULT 0,
+  -- Why its load balancer was given this one.
+  origin text CHECK (origin IN ('SPARE', 'NEW')),
+  choice_reason text,
+  -- Digest of what its agent was told of controllers and heartbeats. Null: of a release that did not note it.
+  agent_settings text,
   fault_reason text,
   fault_message text,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz,
-  deleted_at timestamptz
+  deleted_at timestamptz,
+  CHECK ((origin IS NULL) = (choice_reason IS NULL))
 );
 CREATE INDEX amphora_load_balancer ON amphora (load_balancer_id) WHERE deleted_at IS NULL;
-CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, topology, id) WHERE status = 'READY';
+CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, id) WHERE status = 'READY';
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
+
+-- What agents should be told, by its digest: the settings of the worker that was started last.
+CREATE TABLE agent_settings (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  digest text NOT NULL,
+  set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- That a person has made sure that an amphora is isolated, where we cannot. Void when the amphora is heard after it.
+CREATE TABLE fence_confirmation (
+  amphora_id uuid PRIMARY KEY REFERENCES amphora (id) ON DELETE CASCADE,
+  author text NOT NULL,
+  request_id text NOT NULL,
+  confirmed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- What we made outside, written before it is made.
 CREATE TABLE external_resource (
@@ -266,6 +358,13 @@ CREATE TABLE external_resource (
   PRIMARY KEY (kind, name)
 );
 CREATE INDEX external_resource_amphora ON external_resource (amphora_id);
+
+-- What the newest search for orphans found, for the gauges.
+CREATE TABLE orphan_count (
+  kind text PRIMARY KEY,
+  count integer NOT NULL,
+  found_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- Envelope: the payload is encrypted (AES-256-GCM) with a key of its own, which is wrapped with the key named key_id.
 CREATE TABLE secret (
@@ -357,6 +456,17 @@ CREATE TABLE flow_step (
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamptz,
   PRIMARY KEY (flow_id, position)
+);
+
+-- Who builds amphorae, and who waits to. The lease is the flow's own: a row counts while its flow is alive.
+CREATE TABLE build_slot (
+  flow_id uuid PRIMARY KEY REFERENCES flow (id) ON DELETE CASCADE,
+  -- Builds at once: two of a pair.
+  slots integer NOT NULL CHECK (slots >= 1),
+  -- The flow's: lower goes first.
+  priority integer NOT NULL,
+  state text NOT NULL CHECK (state IN ('WAITING', 'BUILDING')),
+  asked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- Recurring duties, each taken by one process at a time with one UPDATE.

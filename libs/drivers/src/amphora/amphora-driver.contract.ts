@@ -133,6 +133,30 @@ export function describeAmphoraDriver(name: string, start: () => Promise<Amphora
       expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
     });
 
+    it('tells the interface of an address that was plugged, and that there is none of another', async () => {
+      const { driver, amphora } = await open();
+      await driver.plugVip(amphora, PORT);
+      expect(await driver.getInterface(amphora, PORT.vrrpIp)).toBe('eth1');
+      await expect(driver.getInterface(amphora, '203.0.113.99')).rejects.toBeInstanceOf(AmphoraError);
+    });
+
+    it('has keepalived run with what was uploaded, and stops it, each as often as asked', async () => {
+      const { driver, amphora } = await open();
+      for (let i = 0; i < 2; i++) {
+        await driver.uploadVrrp(amphora, LB, 'vrrp_instance x {\n}\n');
+        await driver.startVrrp(amphora);
+        await driver.reloadVrrp(amphora);
+      }
+      for (let i = 0; i < 2; i++) await driver.stopVrrp(amphora);
+    });
+
+    it('starts no keepalived before it has a configuration, and reloads none that does not run: a later try may', async () => {
+      const { driver, amphora } = await open();
+      await expect(driver.startVrrp(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
+      await driver.uploadVrrp(amphora, LB, 'vrrp_instance x {\n}\n');
+      await expect(driver.reloadVrrp(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
+    });
+
     it('ends a call at once when it is aborted', async () => {
       const { driver, amphora } = await open();
       const signal = AbortSignal.abort(new Error('asked to stop'));

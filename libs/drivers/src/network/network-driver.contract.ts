@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { NetworkUnavailable, StaleFence, VipAddressOutside, VipAddressTaken } from '../errors.ts';
+import { FenceNotConfirmed, NetworkUnavailable, StaleFence, VipAddressOutside, VipAddressTaken } from '../errors.ts';
 import type { NetworkDriver } from './network-driver.ts';
 
 export interface NetworkHarness {
@@ -9,6 +9,11 @@ export interface NetworkHarness {
   readonly restart: () => NetworkDriver;
   /** The next call times out, once; null where nothing could. */
   readonly timeOutNextCall: (() => void) | null;
+  /** An amphora that runs, and a way to isolate one. Absent: any ids do, and the driver cannot see what is isolated. */
+  readonly amphorae?: {
+    readonly start: () => Promise<{ readonly amphoraId: string; readonly computeId: string }>;
+    readonly fence: (amphoraId: string) => Promise<void>;
+  };
   readonly stop: () => Promise<void>;
 }
 
@@ -20,7 +25,8 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
     const [subnet] = await harness.driver.managedSubnets();
     if (!subnet?.vipRange) throw new Error('The contract needs a managed subnet.');
     const request = { loadBalancerId: randomUUID(), subnetId: subnet.id, address: null };
-    return { ...harness, subnet, range: subnet.vipRange, request };
+    const amphora = harness.amphorae?.start ?? (async () => ({ amphoraId: randomUUID(), computeId: 'c' }));
+    return { ...harness, amphora, subnet, range: subnet.vipRange, request };
   };
 
   describe(`${name} as a NetworkDriver`, () => {
@@ -55,6 +61,23 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       expect(await restart().holdings()).not.toContain(request.loadBalancerId);
     });
 
+    it('tells everything that it has given, until that is removed', async () => {
+      const { driver, restart, request, amphora } = await open();
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plug = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      await driver.plugVip(plug);
+      const all = (await restart().leftovers()).filter((one) => one.loadBalancerId === loadBalancerId);
+      expect(all.map(({ kind }) => kind)).toContain('vip');
+      const holder = all.find(({ amphoraId }) => amphoraId === plug.amphoraId);
+      if (!holder) throw new Error('There is no holder.');
+      await driver.removeLeftover(holder);
+      expect((await driver.leftovers()).map(({ amphoraId }) => amphoraId)).not.toContain(plug.amphoraId);
+      for (let i = 0; i < 2; i++) for (const one of all) await driver.removeLeftover(one);
+      expect(await restart().leftovers()).toEqual([]);
+      expect(await driver.holdings()).toEqual([]);
+    });
+
     it('refuses an address that another load balancer has', async () => {
       const { driver, request } = await open();
       const { address } = await driver.allocateVip(request);
@@ -84,16 +107,86 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
     });
 
     it('plugs and unplugs a VIP, each as often as asked', async () => {
-      const { driver, request, subnet } = await open();
+      const { driver, request, subnet, amphora } = await open();
       const vip = await driver.allocateVip(request);
       const { loadBalancerId } = request;
-      const plug = { loadBalancerId, amphoraId: randomUUID(), computeId: 'c', vip };
+      const plug = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
       const port = await driver.plugVip(plug);
       expect(port).toMatchObject({ vipAddress: vip.address, subnetCidr: subnet.cidr });
       expect(port.macAddress).toMatch(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
       expect(await driver.plugVip(plug)).toEqual(port);
       for (let i = 0; i < 2; i++) await driver.unplugVip(plug);
-      await driver.plugVip({ ...plug, amphoraId: randomUUID() });
+      await driver.plugVip({ ...plug, ...(await amphora()) });
+    });
+
+    it('says what it can do, and refuses a pair where that is not in it', async () => {
+      const { driver, request, amphora } = await open();
+      expect(driver.abilities.topologies).toContain('SINGLE');
+      if (driver.abilities.topologies.includes('ACTIVE_STANDBY')) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plug = { loadBalancerId, ...(await amphora()), vip, topology: 'ACTIVE_STANDBY' } as const;
+      await expect(driver.plugVip(plug)).rejects.toMatchObject({ reason: 'UNSUPPORTED_BY_PROVIDER' });
+    });
+
+    it('gives each amphora of a pair an address of its own, which is never the VIP and stays', async () => {
+      const { driver, restart, request, subnet, amphora } = await open();
+      if (!driver.abilities.topologies.includes('ACTIVE_STANDBY')) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plugs = await Promise.all(
+        [0, 1].map(async () => ({ loadBalancerId, ...(await amphora()), vip, topology: 'ACTIVE_STANDBY' as const })),
+      );
+      const ports = await Promise.all(plugs.map((plug) => driver.plugVip(plug)));
+      for (const port of ports) expect(port).toMatchObject({ vipAddress: vip.address, subnetCidr: subnet.cidr });
+      expect(new Set([vip.address, ...ports.map(({ vrrpIp }) => vrrpIp)]).size).toBe(3);
+      expect(new Set(ports.map(({ macAddress }) => macAddress)).size).toBe(2);
+      const again = restart();
+      expect(await Promise.all(plugs.map((plug) => again.plugVip(plug)))).toEqual(ports);
+    });
+
+    it('lets a third have the VIP of a pair only when one of the two was isolated or unplugged', async () => {
+      const { driver, request, amphora, amphorae } = await open();
+      if (!driver.abilities.topologies.includes('ACTIVE_STANDBY') || !amphorae) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plug = async () => ({ loadBalancerId, ...(await amphora()), vip, topology: 'ACTIVE_STANDBY' as const });
+      const [first, second, third, fourth] = [await plug(), await plug(), await plug(), await plug()];
+      const kept = await driver.plugVip(first);
+      await driver.plugVip(second);
+      await expect(driver.plugVip(third)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await amphorae.fence(second.amphoraId);
+      const port = await driver.plugVip(third);
+      expect(port.vrrpIp).not.toBe(kept.vrrpIp);
+      await expect(driver.plugVip(fourth)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await driver.unplugVip(third);
+      await driver.plugVip(fourth);
+      expect(await driver.plugVip(first)).toEqual(kept);
+    });
+
+    it('lets a second have the VIP of a single amphora only when the first was isolated', async () => {
+      const { driver, request, amphora, amphorae } = await open();
+      if (!amphorae) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const old = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      const young = { ...old, ...(await amphora()) };
+      await driver.plugVip(old);
+      await expect(driver.plugVip(young)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await amphorae.fence(old.amphoraId);
+      await driver.plugVip(young);
+    });
+
+    it('lets a second have it at once where a person has made sure that the first is isolated', async () => {
+      const { driver, request, amphora, amphorae } = await open();
+      if (!amphorae) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const old = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      const young = { ...old, ...(await amphora()), confirmedFences: ['b0000000-0000-4000-8000-000000000001'] };
+      await driver.plugVip(old);
+      await expect(driver.plugVip(young)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await driver.plugVip({ ...young, confirmedFences: [old.amphoraId] });
     });
 
     it('refuses a worker that lost its flow', async () => {

@@ -1,4 +1,6 @@
+import type { Deployment, Topology } from '@octavia/domain';
 import type { CallContext } from '../call-context.ts';
+import type { LeavesThings } from '../leftover.ts';
 
 export interface Subnet {
   readonly id: string;
@@ -26,6 +28,17 @@ export interface AllocatedVip {
   readonly portId: string | null;
 }
 
+export interface PlugRequest {
+  readonly loadBalancerId: string;
+  readonly amphoraId: string;
+  readonly computeId: string;
+  readonly vip: AllocatedVip;
+  /** SINGLE: one amphora has the VIP. ACTIVE_STANDBY: two have, and decide between them which one answers for it. */
+  readonly topology: Topology;
+  /** Amphorae of which a person has made sure that they are isolated: they are in nobody's way, whatever the driver sees. */
+  readonly confirmedFences?: readonly string[];
+}
+
 /** What an amphora has to know to carry a VIP; body of the agent's plug call. */
 export interface VipPort {
   readonly vipAddress: string;
@@ -33,6 +46,7 @@ export interface VipPort {
   readonly gateway: string | null;
   /** Lower case. In loopback mode, where nothing is plugged: 00:00:00:00:00:00. */
   readonly macAddress: string;
+  /** The amphora's own address in the VIP's subnet. In SINGLE without ports: the VIP. */
   readonly vrrpIp: string;
   readonly vrrpPortId: string | null;
   readonly mtu: number | null;
@@ -40,8 +54,10 @@ export interface VipPort {
 }
 
 /** Addresses for load balancers. Every method may be repeated without further effect. Any may throw NetworkUnavailable and StaleFence. */
-export interface NetworkDriver {
+export interface NetworkDriver extends LeavesThings {
   readonly name: string;
+  /** What can be asked of it; the same for its whole life. */
+  readonly abilities: Deployment;
   /** Subnets whose addresses our database manages; the first is the default. Empty where the network service does all. */
   managedSubnets(): Promise<readonly Subnet[]>;
   /** @throws NotFound */
@@ -57,19 +73,13 @@ export interface NetworkDriver {
   /** Gives the address back. Succeeds if there is none. */
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void>;
   /**
-   * Makes the VIP reachable at the instance. Its old holder must be fenced; a driver that can see that it is not refuses.
-   * @throws FenceNotConfirmed
+   * Makes the VIP reachable at the instance. In SINGLE its old holder must be fenced. Of a pair two amphorae have it, each with a
+   * `vrrpIp` of its own that is never the VIP and stays the same however often it is asked for; a third is refused until one of
+   * them is fenced or unplugged. A driver that can see that this is not so refuses.
+   * @throws FenceNotConfirmed, NoFreeAddress, UnsupportedByProvider for a topology that is not among `abilities`
    */
-  plugVip(
-    request: {
-      readonly loadBalancerId: string;
-      readonly amphoraId: string;
-      readonly computeId: string;
-      readonly vip: AllocatedVip;
-    },
-    context?: CallContext,
-  ): Promise<VipPort>;
-  /** Takes the VIP from the instance. Succeeds if it has none. */
+  plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort>;
+  /** Takes the VIP from the instance, and gives its own address back. Succeeds if it has none. */
   unplugVip(
     request: { readonly loadBalancerId: string; readonly amphoraId: string },
     context?: CallContext,

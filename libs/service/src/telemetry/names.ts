@@ -26,10 +26,14 @@ export const ATTR = {
   DRIVER_METHOD: 'octavia.driver.method',
   /** State of a circuit breaker: closed, half-open or open. */
   BREAKER_STATE: 'octavia.driver.breaker.state',
+  /** used or waiting. */
+  BUILD_SLOT_STATE: 'octavia.build.slot.state',
   /** Whose certificate: service, authority or amphora. */
   CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
   LIVENESS: 'octavia.amphora.liveness',
+  /** Such as instance or vip. */
+  ORPHAN_KIND: 'octavia.orphan.kind',
   TABLE: 'octavia.table',
   HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
   SHARD: 'octavia.shard',
@@ -63,6 +67,8 @@ export const METRIC = {
   FLOW_DURATION: 'octavia.flow.duration',
   /** Histogram, s. From its time to its start. */
   FLOW_WAIT: 'octavia.flow.wait',
+  /** Counter, {try}, by flow: `settle` threw. Above 0 there is a bug. */
+  SETTLE_FAILURES: 'octavia.flow.settle_failures',
   /** Histogram, s. */
   STEP_DURATION: 'octavia.step.duration',
   /** Counter, {check}, by outcome. Configurations that amphorae were asked about to find refused changes. */
@@ -77,6 +83,10 @@ export const METRIC = {
   DRIVER_CALL_DURATION: 'octavia.driver.call.duration',
   /** Gauge, {endpoint}, by driver and state of the circuit breaker. */
   BREAKER_COUNT: 'octavia.driver.breaker.count',
+  /** Gauge, {slot}, by state: used by builds, or wanted by those that wait. */
+  BUILD_SLOT_COUNT: 'octavia.build.slot.count',
+  /** Gauge, {slot}. How many builds there may be at once; absent: no limit. */
+  BUILD_SLOT_LIMIT: 'octavia.build.slot.limit',
   /** Counter, {packet}, by outcome. */
   HEARTBEAT_PACKETS: 'octavia.heartbeat.packets',
   /** Counter, {batch}. */
@@ -93,6 +103,8 @@ export const METRIC = {
   HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
+  /** Gauge, {orphan}, by kind: what the newest search found. */
+  ORPHAN_COUNT: 'octavia.orphan.count',
   /** Gauge, {amphora}. */
   SPARE_COUNT: 'octavia.spare.count',
   /** Gauge, {amphora}. How many there should be. */

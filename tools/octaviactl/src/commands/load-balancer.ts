@@ -102,8 +102,8 @@ function addChanges(parent: Command): void {
     .option('--vip-subnet-id <subnet>', "subnet of the VIP (default: the installation's)")
     .option('--vip-address <address>', 'the VIP (default: a free address of the subnet)')
     .option('--provider <provider>', 'provider (default: amphora)')
-    .option('--flavor <flavor>', 'flavor')
-    .option('--availability-zone <zone>', 'availability zone');
+    .option('--flavor <flavor>', 'flavor (name or id)')
+    .option('--availability-zone <zone>', 'availability zone (name)');
   withWait(withTag(withAdminState(create))).action(run(async () => (await load()).create));
 
   const set = leaf(parent, 'set', 'Change a load balancer', ['loadbalancer set --name shop --wait web'])

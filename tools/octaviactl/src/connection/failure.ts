@@ -96,6 +96,8 @@ const OPTIONS_OF_FIELDS: Readonly<Record<string, readonly string[]>> = {
   backup: ['--enable-backup', '--disable-backup'],
   default_pool_id: ['--default-pool'],
   flavor_id: ['--flavor'],
+  flavor_profile_id: ['--flavorprofile'],
+  availability_zone_profile_id: ['--availabilityzoneprofile'],
   listener_id: ['--listener'],
   project_id: ['--project'],
   tags: ['--tag'],

@@ -11,6 +11,7 @@ import {
 import { toWord } from '../words.ts';
 import { change, changedTags, etagFor, remainingTags, type Values } from './change.ts';
 import type { FilterOptions } from './filter.ts';
+import { flavors } from './flavor.ts';
 import { listAction } from './list.ts';
 import { byName, commonView, find, orNull, type Resource, settle, showCreated, timeView } from './resource.ts';
 
@@ -60,6 +61,7 @@ interface CreateOptions extends AdminStateOptions, WaitOptions {
 }
 
 export const create: Action<CreateOptions> = async (session, _args, options) => {
+  const flavorId = options.flavor && (await find(session, flavors, options.flavor)).id;
   const created = await session.change(service.createLoadBalancer, {
     loadBalancer: LoadBalancer.create({
       name: options.name,
@@ -69,7 +71,7 @@ export const create: Action<CreateOptions> = async (session, _args, options) => 
       vipSubnetId: options.vipSubnetId,
       vipAddress: options.vipAddress,
       provider: options.provider,
-      flavorId: options.flavor,
+      flavorId,
       availabilityZone: options.availabilityZone,
       tags: options.tag,
     }),

@@ -16,6 +16,7 @@ const platformSchema = z.object({
   log_socket: z.string().nullable().default(platform.logSocket),
   exclusive_bind: z.boolean().default(platform.exclusiveBind),
   strict_limits: z.boolean().default(platform.strictLimits),
+  fast_vrrp: z.boolean().default(platform.fastVrrp),
 });
 
 export const detailsSchema = z.object({
@@ -42,6 +43,7 @@ export function factsOf(info: z.infer<typeof infoSchema>, details: z.infer<typeo
       logSocket: details.platform.log_socket,
       exclusiveBind: details.platform.exclusive_bind,
       strictLimits: details.platform.strict_limits,
+      fastVrrp: details.platform.fast_vrrp,
     },
   };
 }

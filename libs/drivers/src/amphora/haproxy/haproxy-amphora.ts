@@ -12,6 +12,7 @@ import type { HaproxyAmphoraOptions } from './options.ts';
 
 const API_VERSION = '1.0';
 const md5Schema = z.object({ md5sum: z.string() });
+const interfaceSchema = z.object({ interface: z.string().min(1) });
 
 /** Octavia's agent REST API 1.0 over mutual TLS: for real Octavia amphorae, and for ours. */
 export class HaproxyAmphoraDriver implements AmphoraDriver {
@@ -91,6 +92,33 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
     await this.#agent.call(amphora, call, context);
   }
 
+  async getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string> {
+    const call = { method: 'GET', template: '/1.0/interface/{ip}', ids: { ip: address } } as const;
+    return read(interfaceSchema, await this.#agent.call(amphora, call, context), amphora).interface;
+  }
+
+  async uploadVrrp(amphora: AmphoraEndpoint, _lb: string, configuration: string, context?: CallContext): Promise<void> {
+    const call = { method: 'PUT', template: '/1.0/vrrp/upload', body: configuration, kind: 'upload' } as const;
+    await this.#agent.call(amphora, call, context);
+  }
+
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'start', context);
+  }
+
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'reload', context);
+  }
+
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#vrrp(amphora, 'stop', context);
+  }
+
+  async #vrrp(amphora: AmphoraEndpoint, action: string, context: CallContext | undefined): Promise<void> {
+    const call = { method: 'PUT', template: '/1.0/vrrp/{action}', ids: { action } } as const;
+    await this.#agent.call(amphora, call, context);
+  }
+
   async uploadCertificate(
     amphora: AmphoraEndpoint,
     lb: string,
@@ -108,6 +136,10 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
   async stop(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<void> {
     const template = '/1.0/loadbalancer/{lb}/stop';
     await this.#agent.call(amphora, { method: 'PUT', template, ids: { lb }, accepts: [404] }, context);
+  }
+
+  showsCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<boolean> {
+    return this.#agent.shows(amphora, pem, context);
   }
 
   async rotateAgentCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<void> {

@@ -11,6 +11,11 @@ export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
   /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
   readonly check?: (configuration: string, amphoraId: string) => string | null;
+  /**
+   * Of an amphora that this driver does not remember: true, it is believed that another worker plugged and configured it, as the noop
+   * compute driver believes in its instance; false, nothing was done to it.
+   */
+  readonly adopt?: boolean;
 }
 
 /** Facts of every noop amphora: a Debian 12 amphora with two CPUs. */
@@ -32,6 +37,14 @@ interface Kept {
   readonly served: string | null;
 }
 
+interface Vrrp {
+  readonly etag: string;
+  readonly isRunning: boolean;
+}
+
+/** Every noop amphora has its VIP here, as Octavia's have. */
+const NOOP_INTERFACE = 'eth1';
+
 /** Agents in memory, or in a shared folder: they keep what they are sent and serve nothing. */
 export class NoopAmphoraDriver implements AmphoraDriver {
   readonly name = 'noop';
@@ -39,12 +52,14 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
   readonly #check: (configuration: string, amphoraId: string) => string | null;
+  readonly #adopts: boolean;
   readonly #silent = new Set<string>();
 
   constructor(options: NoopAmphoraOptions = {}) {
     this.#world = openNoopWorld('amphora', options);
     this.#facts = options.facts ?? NOOP_FACTS;
     this.#check = options.check ?? (() => null);
+    this.#adopts = options.adopt ?? false;
     this.control = new NoopControl({
       driver: 'noop amphora',
       fences: this.#world.fences,
@@ -58,9 +73,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   }
 
   plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void> {
-    return this.#call('plugVip', amphora, [port], context, () =>
-      this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true),
-    );
+    return this.#call('plugVip', amphora, [port], context, async () => {
+      await this.#world.store.put('plugs', `${amphora.amphoraId} ${port.vipAddress}`, true);
+      await this.#world.store.put('interfaces', `${amphora.amphoraId} ${port.vrrpIp}`, NOOP_INTERFACE);
+    });
   }
 
   checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
@@ -104,6 +120,49 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     );
   }
 
+  getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string> {
+    return this.#call('getInterface', amphora, [address], context, async () => {
+      const found = await this.#world.store.get<string>('interfaces', `${amphora.amphoraId} ${address}`);
+      if (found) return found;
+      if (this.#adopts) return NOOP_INTERFACE;
+      const { amphoraId } = amphora;
+      throw new AmphoraError(`Amphora ${amphoraId} has no interface with the address ${address}. Plug it first.`, {
+        amphoraId,
+        address,
+      });
+    });
+  }
+
+  uploadVrrp(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('uploadVrrp', amphora, [lbId, etag], context, async () => {
+      const isRunning = (await this.#vrrp(amphora))?.isRunning ?? false;
+      await this.#keepVrrp(amphora, { etag, isRunning });
+    });
+  }
+
+  startVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('startVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (!kept && !this.#adopts) throw vrrpFailed(amphora, 'nothing was uploaded');
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: true });
+    });
+  }
+
+  reloadVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('reloadVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (kept ? !kept.isRunning : !this.#adopts) throw vrrpFailed(amphora, 'none runs');
+    });
+  }
+
+  stopVrrp(amphora: AmphoraEndpoint, context?: CallContext): Promise<void> {
+    return this.#call('stopVrrp', amphora, [], context, async () => {
+      const kept = await this.#vrrp(amphora);
+      if (kept) await this.#keepVrrp(amphora, { ...kept, isRunning: false });
+    });
+  }
+
   uploadCertificate(
     amphora: AmphoraEndpoint,
     lbId: string,
@@ -121,6 +180,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
       const kept = await this.#kept(amphora, lbId);
       if (kept) await this.#keep(amphora, lbId, { ...kept, isRunning: false });
     });
+  }
+
+  showsCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<boolean> {
+    return this.#call('showsCertificate', amphora, [], context, async () => true);
   }
 
   rotateAgentCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<void> {
@@ -154,6 +217,19 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     return this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
   }
 
+  /** For tests: MD5 (hex) of keepalived's configuration, and whether it runs; null: nothing was uploaded. */
+  vrrpOf(amphoraId: string): Promise<Vrrp | null> {
+    return this.#world.store.get<Vrrp>('vrrp', amphoraId);
+  }
+
+  #vrrp({ amphoraId }: AmphoraEndpoint): Promise<Vrrp | null> {
+    return this.vrrpOf(amphoraId);
+  }
+
+  #keepVrrp({ amphoraId }: AmphoraEndpoint, kept: Vrrp): Promise<void> {
+    return this.#world.store.put('vrrp', amphoraId, kept);
+  }
+
   #keep(amphora: AmphoraEndpoint, lbId: string, kept: Kept): Promise<void> {
     return this.#world.store.put('haproxy', `${amphora.amphoraId} ${lbId}`, kept);
   }
@@ -174,6 +250,10 @@ export class NoopAmphoraDriver implements AmphoraDriver {
       return await work();
     });
   }
+}
+
+function vrrpFailed({ amphoraId }: AmphoraEndpoint, why: string): AmphoraUnavailable {
+  return new AmphoraUnavailable(`keepalived of amphora ${amphoraId} does not run: ${why}.`, { amphoraId, why });
 }
 
 function md5(text: string): string {

@@ -89,4 +89,22 @@ describe('the noop compute driver', () => {
     await other.fence(computeId);
     expect(await one.status(computeId)).toBe('DOWN');
   });
+
+  it('builds on the host with the least, and apart from a peer while there is another host', async () => {
+    const driver = new NoopComputeDriver({ hosts: ['h1', 'h2'] });
+    const build = async (apartFrom: string[] = []) => {
+      const amphoraId = randomUUID();
+      const computeId = await driver.build({ amphoraId, apartFrom });
+      return { amphoraId, host: (await driver.get({ computeId })).computeHost };
+    };
+    const first = await build();
+    const second = await build();
+    expect([first.host, second.host]).toEqual(['h1', 'h2']);
+    for (let pair = 0; pair < 3; pair++) expect((await build([second.amphoraId])).host).toBe('h1');
+    const only = new NoopComputeDriver({ hosts: ['h1'] });
+    const peer = randomUUID();
+    await only.build({ amphoraId: peer });
+    const computeId = await only.build({ amphoraId: randomUUID(), apartFrom: [peer] });
+    expect((await only.get({ computeId })).computeHost).toBe('h1');
+  });
 });

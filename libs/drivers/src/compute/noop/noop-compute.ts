@@ -7,10 +7,11 @@ import {
   InstanceOfAnotherHost,
   NotSuspendedError,
 } from '../../errors.ts';
+import type { Leftover } from '../../leftover.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 
 export interface NoopComputeOptions extends NoopOptions {
   /**
@@ -18,6 +19,8 @@ export interface NoopComputeOptions extends NoopOptions {
    * that noop amphorae outlive the worker that made them, also where no folder is shared; false, it does not exist.
    */
   readonly adopt?: boolean;
+  /** Compute hosts, of which each instance gets one in turn. Default: one without a name. */
+  readonly hosts?: readonly string[];
 }
 
 const PREFIX = 'noop:';
@@ -27,6 +30,8 @@ interface Kept {
   readonly zone: string;
   readonly imageId: string;
   readonly computeFlavor: string;
+  /** Absent: a host without a name. */
+  readonly host?: string | null;
 }
 
 /** Compute in memory, or in a shared folder: instances are rows, and nothing runs. */
@@ -35,10 +40,13 @@ export class NoopComputeDriver implements ComputeDriver {
   readonly control: NoopControl;
   readonly #world: NoopWorld;
   readonly #adopts: boolean;
+  readonly #hosts: readonly string[];
+  #placing: Promise<void> = Promise.resolve();
 
   constructor(options: NoopComputeOptions = {}) {
     this.#world = openNoopWorld('compute', options);
     this.#adopts = options.adopt ?? false;
+    this.#hosts = options.hosts ?? [];
     this.control = new NoopControl({
       driver: 'noop compute',
       fences: this.#world.fences,
@@ -56,15 +64,21 @@ export class NoopComputeDriver implements ComputeDriver {
       if (await this.#isGone(amphoraId)) {
         throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
       }
-      if (!(await this.#world.store.get('instances', amphoraId))) {
-        await this.#keep(amphoraId, {
-          state: 'ACTIVE',
-          zone: request.availabilityZone ?? 'noop',
-          imageId: request.imageId ?? request.imageTag ?? 'noop',
-          computeFlavor: request.amphoraFlavor ?? 'noop',
-        });
-      }
+      // One after the other, so that two of a pair, built at once, see each other.
+      const placed = this.#placing.then(() => this.#place(request));
+      this.#placing = placed.catch(() => {});
+      await placed;
       return PREFIX + amphoraId;
+    });
+  }
+
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.control.run('replaceFiles', [computeId, Object.keys(files)], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      checkFiles(amphoraId, files);
+      await this.#find(amphoraId);
+      if (!(await this.#isGone(amphoraId))) return;
+      throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
     });
   }
 
@@ -101,6 +115,26 @@ export class NoopComputeDriver implements ComputeDriver {
     });
   }
 
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.control.run('leftovers', [], context, async () =>
+      (await this.#world.store.keys('instances')).map((amphoraId) => ({
+        kind: 'instance',
+        name: PREFIX + amphoraId,
+        amphoraId,
+        loadBalancerId: null,
+        ageMs: null,
+      })),
+    );
+  }
+
+  removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    return this.control.run('removeLeftover', [leftover], context, async () => {
+      const amphoraId = this.#amphoraOf(leftover.name);
+      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.delete('instances', amphoraId);
+    });
+  }
+
   fence(computeId: string, context?: CallContext): Promise<void> {
     return this.control.run('fence', [computeId], context, async () => {
       const amphoraId = this.#amphoraOf(computeId);
@@ -122,6 +156,11 @@ export class NoopComputeDriver implements ComputeDriver {
   }
 
   async close(): Promise<void> {}
+
+  /** Whether the instance was fenced or deleted here. */
+  isFenced(amphoraId: string): Promise<boolean> {
+    return this.#isGone(amphoraId);
+  }
 
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
   async disturb(amphoraId: string, state: 'STOPPED' | 'SUSPENDED'): Promise<void> {
@@ -145,6 +184,36 @@ export class NoopComputeDriver implements ComputeDriver {
     return (await this.#world.store.get('gone', amphoraId)) !== null;
   }
 
+  async #place({
+    amphoraId,
+    availabilityZone,
+    imageId,
+    imageTag,
+    amphoraFlavor,
+    apartFrom,
+  }: BuildRequest): Promise<void> {
+    if (await this.#world.store.get('instances', amphoraId)) return;
+    await this.#keep(amphoraId, {
+      state: 'ACTIVE',
+      zone: availabilityZone ?? 'noop',
+      imageId: imageId ?? imageTag ?? 'noop',
+      computeFlavor: amphoraFlavor ?? 'noop',
+      host: await this.#hostFor(apartFrom ?? []),
+    });
+  }
+
+  /** The host with the fewest instances, those of `apartFrom` last. */
+  async #hostFor(apartFrom: readonly string[]): Promise<string | null> {
+    const load = new Map(this.#hosts.map((host) => [host, 0]));
+    for (const amphoraId of await this.#world.store.keys('instances')) {
+      const host = (await this.#world.store.get<Kept>('instances', amphoraId))?.host;
+      if (!host) continue;
+      const weight = apartFrom.includes(amphoraId) ? Number.MAX_SAFE_INTEGER : 1;
+      load.set(host, (load.get(host) ?? 0) + weight);
+    }
+    return [...load].sort(([, one], [, other]) => one - other)[0]?.[0] ?? null;
+  }
+
   #amphoraOf(computeId: string): string {
     const amphoraId = computeId.slice(PREFIX.length);
     if (!computeId.startsWith(PREFIX) || !isUuid(amphoraId)) throw new InstanceOfAnotherHost(computeId, 'noop');
@@ -152,7 +221,7 @@ export class NoopComputeDriver implements ComputeDriver {
   }
 }
 
-function instance(amphoraId: string, { state, zone, imageId, computeFlavor }: Kept): Instance {
+function instance(amphoraId: string, { state, zone, imageId, computeFlavor, host }: Kept): Instance {
   return {
     computeId: PREFIX + amphoraId,
     amphoraId,
@@ -163,7 +232,7 @@ function instance(amphoraId: string, { state, zone, imageId, computeFlavor }: Ke
     zone,
     imageId,
     computeFlavor,
-    computeHost: null,
+    computeHost: host ?? null,
   };
 }
 

@@ -130,9 +130,15 @@ export interface LoadBalancer {
   vipPortId: string;
   /** "amphora", also the default. Cannot be changed. */
   provider: string;
-  /** Cannot be changed. Fails with UNSUPPORTED_BY_PROVIDER while this deployment has no flavors. */
+  /**
+   * Cannot be changed. Fails with INVALID_ARGUMENT: FLAVOR_NOT_FOUND, or FLAVOR_DISABLED. What it says is kept with the load
+   * balancer: it counts for every amphora that it gets later, too.
+   */
   flavorId: string;
-  /** Cannot be changed. Fails with UNSUPPORTED_BY_PROVIDER while this deployment has no zones. */
+  /**
+   * Name of the zone. Cannot be changed. Fails with INVALID_ARGUMENT: AVAILABILITY_ZONE_NOT_FOUND, AVAILABILITY_ZONE_DISABLED,
+   * or VIP_NETWORK_NOT_ALLOWED when the zone does not take the network of the VIP.
+   */
   availabilityZone: string;
   /** Output only. From the flavor, else the deployment's default. */
   topology: Topology;
