@@ -99,7 +99,7 @@ async function pushToAll(plan: Plan, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: await pushUnlessLost(plan, amphora, text, context),
+      outcome: await pushTo(amphora, text, plan, context),
     })),
   );
   context.signal.throwIfAborted();
@@ -142,7 +142,7 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
   const first = Promise.withResolvers<void>();
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => {
-      if (plan.texts.length === 1) return { amphora, outcome: await pushUnlessLost(plan, amphora, text, context) };
+      if (plan.texts.length === 1) return { amphora, outcome: await pushTo(amphora, text, plan, context) };
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
       // After a search nobody's is known, and all who are not lost have just answered.
@@ -152,7 +152,7 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
         timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
       });
       const signal = AbortSignal.any([context.signal, late.signal]);
-      const outcome = await pushUnlessLost(plan, amphora, text, { ...context, signal });
+      const outcome = await pushTo(amphora, text, plan, { ...context, signal });
       clearTimeout(timer);
       // One that refuses tells all there is to know, too.
       if (outcome.kind !== 'unreachable') first.resolve();
@@ -162,9 +162,9 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
   return outcomes;
 }
 
-async function pushUnlessLost(plan: Plan, amphora: Amphora, text: string, context: Context): Promise<Outcome> {
-  if (plan.lost.has(amphora.id)) return { kind: 'unreachable', error: plan.lost.get(amphora.id) };
-  return pushOne(amphora, text, plan.loadBalancerId, context);
+async function pushTo(amphora: Amphora, text: string, plan: Plan, context: Context): Promise<Outcome> {
+  const error = plan.lost.get(amphora.id);
+  return error === undefined ? pushOne(amphora, text, plan.loadBalancerId, context) : { kind: 'unreachable', error };
 }
 
 /** The other amphora of the pair serves already. */
