@@ -90,6 +90,7 @@ export async function leaveOutRefused(
     refused: [...plan.refused, ...refused],
     undecided: [...plan.undecided, ...undecided],
     lost: asking.lost,
+    isSearched: true,
   };
 }
 

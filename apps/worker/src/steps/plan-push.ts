@@ -37,6 +37,8 @@ export interface Plan extends Rendered {
   readonly undecided: readonly string[];
   /** Amphorae that cannot be reached, or refuse everything, with why: nothing is pushed to them. */
   readonly lost: ReadonlyMap<string, unknown>;
+  /** Whether refused changes have been looked for: the amphorae that are not lost have answered, and have texts that none serves. */
+  readonly isSearched: boolean;
   /** Writes the configurations for another state, for the same amphorae. */
   render(tree: LoadBalancerTree): Rendered;
 }
@@ -80,6 +82,7 @@ export function planPush(
       refused: [],
       undecided: [],
       lost: new Map<string, unknown>(),
+      isSearched: false,
       render,
       ...render(tree),
     };

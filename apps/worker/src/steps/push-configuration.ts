@@ -145,7 +145,9 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
       if (plan.texts.length === 1) return { amphora, outcome: await pushTo(amphora, text, plan, context) };
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
-      const graceMs = amphora.appliedRevision === 0 ? GRACE_OF_LOST_MS : GRACE_MS;
+      // After a search nobody's is known, and all who are not lost have just answered.
+      const wasLost = amphora.appliedRevision === 0 && !plan.isSearched;
+      const graceMs = wasLost ? GRACE_OF_LOST_MS : GRACE_MS;
       void first.promise.then(() => {
         timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
       });
