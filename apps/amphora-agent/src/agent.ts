@@ -13,21 +13,26 @@ import { HeartbeatSender } from './heartbeat/sender.ts';
 import { Router } from './http/router.ts';
 import { AgentServer } from './http/server.ts';
 import { type Ini, IniError, parseIni } from './ini.ts';
+import { Keepalived } from './keepalived/keepalived.ts';
 import { openLog } from './log.ts';
-import { haproxyUser, writeUserGroupFile } from './platform.ts';
+import { haproxyUser, usableKeepalived, writeUserGroupFile } from './platform.ts';
+import { LoopbackNetwork } from './plugged/network.ts';
+import { OwnNetwork, prepareOwnNetwork } from './plugged/own-network.ts';
 import { PluggedAddresses } from './plugged/plugged-addresses.ts';
 import { ProcessBook, readProcess } from './processes.ts';
 import { agentRoutes } from './routes/agent.ts';
 import { certificateRoutes } from './routes/certificates.ts';
 import { infoRoutes } from './routes/info.ts';
+import { interfaceRoutes } from './routes/interface.ts';
 import { loadBalancerRoutes } from './routes/load-balancer.ts';
 import { plugRoutes } from './routes/plug.ts';
 import { unsupportedRoutes } from './routes/unsupported.ts';
+import { vrrpRoutes } from './routes/vrrp.ts';
 import { noTracing, openTracing } from './tracing.ts';
 
 export interface RunningAgent {
   readonly log: Logger;
-  /** Stops HAProxy, the heartbeats and the server. */
+  /** Stops keepalived, HAProxy, the heartbeats and the server. */
   stop(): Promise<void>;
 }
 
@@ -47,6 +52,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     log.warn({ reason: messageOf(error) }, 'no traces: OpenTelemetry could not be loaded');
     return noTracing;
   });
+  if (config.ownNetwork) prepareOwnNetwork();
   const book = new ProcessBook(dataFolder, amphoraId);
   const user = haproxyUser(config.haproxyUser);
 
@@ -56,23 +62,44 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     userGroupFile: writeUserGroupFile(config.basePath, user),
     book,
     log,
-    changed: () => heartbeats.sendSoon(),
+    changed() {
+      keepalived.haproxyChanged();
+      heartbeats.sendSoon();
+    },
+  });
+  const keepalivedCommand = usableKeepalived(config.keepalivedCommand);
+  const keepalived: Keepalived = new Keepalived({
+    basePath: config.basePath,
+    command: keepalivedCommand,
+    book,
+    log,
+    haproxy: () => loadBalancers.state(),
+    noticeDeaths: () => loadBalancers.noticeDeaths(),
   });
   const heartbeats = new HeartbeatSender(config, {
     amphoraId,
     counters: new Counters(join(dataFolder, 'stats_counters.json')),
     log,
     loadBalancers: () => loadBalancers.all(),
+    mustKeepSilent: () => keepalived.mustKeepSilent,
   });
+  let { topology } = config;
   const applyConfig = (changed: AgentConfig) => {
+    topology = changed.topology;
     heartbeats.configure(changed);
     log.level = changed.debug ? 'debug' : 'info';
   };
+  const plugged = new PluggedAddresses(join(dataFolder, 'plugged.json'));
+  const network = config.ownNetwork
+    ? new OwnNetwork({ plugged, ownsVips: () => topology === 'SINGLE', log })
+    : new LoopbackNetwork(plugged);
   const router = new Router([
-    ...infoRoutes({ config, user, loadBalancers }),
+    ...infoRoutes({ config, user, loadBalancers, keepalived: keepalivedCommand }),
     ...loadBalancerRoutes(amphoraId, loadBalancers),
     ...certificateRoutes(config.certificatesPath),
-    ...plugRoutes(new PluggedAddresses(join(dataFolder, 'plugged.json'))),
+    ...plugRoutes(network),
+    ...interfaceRoutes(network),
+    ...vrrpRoutes(keepalived),
     ...agentRoutes({
       config,
       configFile,
@@ -87,7 +114,9 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
 
   // Only the agent that has the port may touch the records of this folder: a second one fails before it.
   const address = await server.start(async () => {
+    const record = book.readPreviousKeepalived();
     loadBalancers.adopt();
+    keepalived.adopt(record);
     const self = readProcess(process.pid);
     if (self) book.writeAgent(self);
   });
@@ -99,7 +128,8 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     async stop() {
       heartbeats.stop();
       await server.stop();
-      await loadBalancers.stopAll();
+      // At once: the peer takes the VIP within a tenth of a second, while keepalived lingers for a whole one.
+      await Promise.all([keepalived.stop(), loadBalancers.stopAll()]);
       await (await tracing).stop().catch(() => undefined);
     },
   };

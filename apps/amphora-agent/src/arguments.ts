@@ -12,7 +12,8 @@ export interface Arguments {
 
 export const HELP = `Usage: node amphora-agent.mjs --amphora-id UUID --data-folder FOLDER --config-file FILE [--installation FOLDER]
 
-The agent of one amphora: answers Octavia's amphora API 1.0 over mutual TLS, runs HAProxy and sends heartbeats.
+The agent of one amphora: answers Octavia's amphora API 1.0 over mutual TLS, runs HAProxy and, in a pair, keepalived,
+and sends heartbeats.
 
   --amphora-id UUID        The amphora. Must equal amphora_id of the configuration file.
   --data-folder FOLDER     Folder of this amphora, absolute. The agent keeps here: processes.json (pid and start time of
@@ -28,12 +29,14 @@ Section [octavia_controller]:
   socket_path      Folder of unix sockets, short: at most 48 bytes. Default: base_path.
   log_socket       Unix socket that HAProxy logs to. Default: none.
   haproxy_user     User that HAProxy becomes when it is started by root. Default: nobody.
+  keepalived_cmd   keepalived, for VRRP. Without it, or without CAP_NET_ADMIN and CAP_NET_RAW, the agent cannot be one
+                   of a pair. Default: /usr/sbin/keepalived.
   exclusive_bind   True: a port that another process has is refused instead of shared. Default: True.
   strict_limits    True: HAProxy refuses to start below the file descriptors that maxconn wants. Default: False.
 
 PUT /1.0/config changes heartbeat_key, heartbeat_interval, controller_ip_port_list, loadbalancer_topology and debug.
 Spans go to OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) when it is set.
-SIGTERM stops HAProxy and the agent. An agent that starts again in the same folder adopts the HAProxy that still runs.
+SIGTERM stops keepalived, HAProxy and the agent. An agent that starts again in the same folder adopts what still runs.
 Exit codes: 0 stopped as asked, 64 bad command line, 70 failure, 78 bad configuration.
 `;
 

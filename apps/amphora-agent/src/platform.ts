@@ -1,18 +1,28 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readIfThere, replaceFile } from './files.ts';
 
 /** Linux capabilities by bit. Source: linux/capability.h. */
 const CAP_SETGID = 6n;
 const CAP_SETUID = 7n;
+const CAP_NET_ADMIN = 12n;
+const CAP_NET_RAW = 13n;
 
 /** The user that HAProxy can become: `wanted` when this process may change its user and there is such a user; else null. */
 export function haproxyUser(wanted: string): string | null {
   if (process.geteuid?.() !== 0) return null;
+  return hasCapabilities(CAP_SETGID, CAP_SETUID) && hasName('/etc/passwd', wanted) ? wanted : null;
+}
+
+/** keepalived's command when it is there and this process may let it change addresses and send adverts; else null. */
+export function usableKeepalived(command: string): string | null {
+  return hasCapabilities(CAP_NET_ADMIN, CAP_NET_RAW) && existsSync(command) ? command : null;
+}
+
+function hasCapabilities(...wanted: readonly bigint[]): boolean {
   const status = readFileSync('/proc/self/status', 'utf8');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
-  const mayChange = [CAP_SETGID, CAP_SETUID].every((bit) => (effective >> bit) & 1n);
-  return mayChange && hasName('/etc/passwd', wanted) ? wanted : null;
+  return wanted.every((bit) => (effective >> bit) & 1n);
 }
 
 /**

@@ -30,6 +30,16 @@ export interface HaproxyRecord {
   readonly workers: readonly ProcessIdentity[];
 }
 
+/** What is recorded of keepalived. `pid` is null from just before it is spawned until just after. */
+export interface KeepalivedRecord {
+  readonly pid: number | null;
+  readonly startTime: number | null;
+  /** Its command line holds this path behind `-f`; so does its child's. */
+  readonly configFile: string;
+  /** The child that does VRRP. */
+  readonly vrrp: ProcessIdentity | null;
+}
+
 /** Reads /proc/<pid>/stat. Null: no such process, or it is dead and only not yet waited for. */
 export function readProcess(pid: number): ProcessFacts | null {
   try {
@@ -85,7 +95,7 @@ function commandLine(pid: string): string[] {
 }
 
 /**
- * `processes.json` in the data folder: pid and start time of the agent and of each HAProxy, so that whoever fences this amphora can
+ * `processes.json` in the data folder: pid and start time of the agent, of each HAProxy and of keepalived, so that whoever fences this amphora can
  * be certain. Written before a process is spawned and again after. All are in one process group, whose leader is an agent.
  */
 export class ProcessBook {
@@ -93,6 +103,7 @@ export class ProcessBook {
   readonly #amphoraId: string;
   #agent: ProcessFacts | null = null;
   readonly #haproxies = new Map<string, HaproxyRecord>();
+  #keepalived: KeepalivedRecord | null = null;
 
   constructor(dataFolder: string, amphoraId: string) {
     this.#file = join(dataFolder, 'processes.json');
@@ -101,9 +112,20 @@ export class ProcessBook {
 
   /** What an earlier agent in this folder left, if the machine has not been started anew since. */
   readPrevious(): readonly HaproxyRecord[] {
-    const found = readJson(this.#file) as { bootId?: unknown; haproxy?: unknown } | null;
-    if (found?.bootId !== bootId() || !Array.isArray(found.haproxy)) return [];
-    return (found.haproxy as Partial<HaproxyRecord>[]).filter(isRecord);
+    const { haproxy } = this.#readFile();
+    return Array.isArray(haproxy) ? (haproxy as Partial<HaproxyRecord>[]).filter(isRecord) : [];
+  }
+
+  /** The keepalived of an earlier agent; from now on it is written down again with everything else. Call it before anything is written. */
+  readPreviousKeepalived(): KeepalivedRecord | null {
+    const found = this.#readFile().keepalived as KeepalivedRecord | null | undefined;
+    this.#keepalived = typeof found?.configFile === 'string' ? { ...found, vrrp: found.vrrp ?? null } : null;
+    return this.#keepalived;
+  }
+
+  #readFile(): { readonly haproxy?: unknown; readonly keepalived?: unknown } {
+    const found = readJson(this.#file) as { bootId?: unknown; haproxy?: unknown; keepalived?: unknown } | null;
+    return found?.bootId === bootId() ? found : {};
   }
 
   writeAgent(agent: ProcessFacts): void {
@@ -120,6 +142,12 @@ export class ProcessBook {
     if (this.#haproxies.delete(loadBalancerId)) this.#write();
   }
 
+  setKeepalived(record: KeepalivedRecord | null): void {
+    if (record === null && this.#keepalived === null) return;
+    this.#keepalived = record;
+    this.#write();
+  }
+
   #write(): void {
     const { pid, startTime, processGroup } = this.#agent ?? { pid: null, startTime: null, processGroup: null };
     const content = {
@@ -128,6 +156,7 @@ export class ProcessBook {
       bootId: bootId(),
       agent: { pid, startTime, processGroup },
       haproxy: [...this.#haproxies.values()],
+      keepalived: this.#keepalived,
     };
     replaceFile(this.#file, `${JSON.stringify(content, null, 2)}\n`, 0o644);
   }

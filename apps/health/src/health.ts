@@ -48,6 +48,8 @@ export interface HealthOptions {
 const COMPARE_MS = 10_000;
 /** Changes are read, and statuses written, at least this often, ms; notifications make it sooner. */
 const FOLLOW_MS = 1_000;
+/** Between two such looks at least, ms: what changes by the hundreds is looked at together. */
+const REST_MS = 100;
 
 /** The parts of this process that know each other. */
 export class Health {
@@ -61,7 +63,7 @@ export class Health {
   readonly statusWriter: StatusWriter;
   readonly sight: Sight;
   readonly #options: HealthOptions;
-  readonly #loops: { keep: Loop; follow: Loop; statuses: Loop; flush: Loop; judge: Loop; map: Loop };
+  readonly #loops: { keep: Loop; follow: Loop; statuses: Loop; flush: Loop; judge: Loop; map: Loop; awake: Loop };
   readonly #unlisten: (() => void)[] = [];
 
   constructor(options: HealthOptions) {
@@ -76,7 +78,6 @@ export class Health {
     const common = { db, clock, log, owners, liveness, replay, metrics, events };
     this.table = new AmphoraTable({ timeoutMs, firstHeartbeatGraceMs: 2 * config.heartbeatIntervalMs });
     metrics.watch(this.table, clock);
-    // Two searches may be apart by an interval and the length of a search.
     this.sight = new Sight(clock, timeoutMs, Math.max(2 * config.healthCheckIntervalMs, 1_000));
     const known = { ...common, table: this.table, sight: this.sight };
     const roster = new Roster({
@@ -123,21 +124,22 @@ export class Health {
 
   /** What runs, in the order of starting. Start it after the gRPC server, so that the advertised address answers. */
   get parts(): Part[] {
-    const { keep, follow, statuses, flush, judge, map } = this.#loops;
-    return [this.#listening(), keep, map, follow, statuses, flush, judge, this.#leaving()];
+    const { keep, follow, statuses, flush, judge, map, awake } = this.#loops;
+    return [this.#listening(), keep, map, follow, statuses, flush, awake, judge, this.#leaving()];
   }
 
   #makeLoops() {
     const { config, log } = this.#options;
-    const loop = (name: string, everyMs: number, work: () => Promise<unknown>) =>
-      new Loop({ name, everyMs, log, work: async () => void (await work()) });
+    const loop = (name: string, everyMs: number, work: () => Promise<unknown>, restMs = 0) =>
+      new Loop({ name, everyMs, restMs, log, work: async () => void (await work()) });
     return {
       // Three tries within a lease, so that one slow answer does not lose it.
       keep: loop('shard lease', config.shardLeaseMs / 3, () => this.shards.keep()),
       map: loop('shard map', FOLLOW_MS, () => this.shardMap.refresh()),
-      follow: loop('amphorae', FOLLOW_MS, () => this.roster.follow()),
-      statuses: loop('operating statuses', FOLLOW_MS, () => this.statusWriter.work()),
+      follow: loop('amphorae', FOLLOW_MS, () => this.roster.follow(), REST_MS),
+      statuses: loop('operating statuses', FOLLOW_MS, () => this.statusWriter.work(), REST_MS),
       flush: loop('liveness', config.flushIntervalMs, () => this.flusher.flush()),
+      awake: loop('awake', config.healthCheckIntervalMs, async () => this.sight.tick()),
       judge: loop('silence', config.healthCheckIntervalMs, () => this.judge.search()),
     };
   }

@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { AgentConfigs, Database } from '@octavia/db';
 import { insertAmphora, insertLoadBalancer, type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
@@ -209,27 +209,18 @@ describe('certificates of agents', () => {
     expect(rotations).toEqual([{ turn_key: loadBalancerId, amphora_id: soon }]);
   });
 
-  it('that ran out cost the amphora: nobody can talk with its agent any more', async () => {
+  it('that ran out are renewed as well: agents enrol again, all of them in one round', async () => {
     const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
-    const id = uuidv7();
-    await allocated(id, '-1 days');
-    await housekeeping.round();
-    await housekeeping.round();
-    expect(await flows()).toEqual(['amphora.failover']);
-    const [row] = await query('SELECT fault_reason FROM amphora WHERE id = $1', [id]);
-    expect(row).toEqual({ fault_reason: 'CERTIFICATE_EXPIRED' });
-  });
-
-  it('that ran out on a spare cost the spare', async () => {
-    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
-    const id = uuidv7();
-    await insertAmphora((await open()).reader, { id, status: 'READY' });
-    await query(`UPDATE amphora SET cert_expires_at = now() - interval '1 s' WHERE id = $1`, [id]);
-    // By itself: with a pool of no spares the other duties would delete it as well.
+    const { reader } = await open();
+    const ids = Array.from({ length: 25 }, () => uuidv7());
+    for (const id of ids) await insertAmphora(reader, { id, status: 'READY' });
+    await query(`UPDATE amphora SET cert_expires_at = now() - interval '1 s'`);
+    // By itself: with a pool of no spares the other duties would delete them.
     for (const duty of housekeeping.duties) {
       if (duty.name === 'certificates') await duty.work({ name: duty.name, owner: 'test' });
     }
-    expect(await flows()).toEqual(['amphora.delete']);
+    const started = await query(`SELECT amphora_id FROM flow WHERE name = 'amphora.rotate_certificate'`);
+    expect(started.map((flow: { amphora_id: string }) => flow.amphora_id).sort()).toEqual(ids.sort());
   });
 });
 
@@ -239,5 +230,33 @@ describe('orphans', () => {
     await housekeeping.round();
     await housekeeping.round();
     expect(await query(`SELECT input FROM flow WHERE name = 'orphans.sweep'`)).toEqual([{ input: { graceMs: 5_000 } }]);
+  });
+});
+
+describe('the settings of agents', () => {
+  it('are told anew to living amphorae that were told something else, once, and to no other', async () => {
+    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
+    const settings = new AgentConfigs();
+    const [db] = dbs;
+    if (!db) throw new Error('There is no database.');
+    const tx = db.reader;
+    const amphora = async (status: string, told: string | null) => {
+      const id = await insertAmphora(tx, { status, loadBalancerId: await insertLoadBalancer(tx) });
+      if (told) await settings.note(tx, id, told);
+      return id;
+    };
+    const [old, unknown] = [await amphora('ALLOCATED', 'old'), await amphora('READY', null)];
+    await amphora('ALLOCATED', 'new');
+    await amphora('BOOTING', 'old');
+    const configured = async () =>
+      (await query(`SELECT amphora_id FROM flow WHERE name = 'amphora.configure' ORDER BY amphora_id`)).map(
+        (row: { amphora_id: string }) => row.amphora_id,
+      );
+    await housekeeping.round();
+    // No worker has said yet what they should be told.
+    expect(await configured()).toEqual([]);
+    await settings.want(tx, 'new');
+    for (let i = 0; i < 3; i++) await housekeeping.round();
+    expect(await configured()).toEqual([old, unknown].sort());
   });
 });

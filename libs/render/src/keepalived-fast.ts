@@ -5,13 +5,11 @@ import { Section } from './text.ts';
 /** Seconds between adverts. Three that are missing, and 0.06 for the priority, are a dead master. */
 const ADVERT_INTERVAL = '0.1';
 /**
- * keepalived runs before everything else that wants a processor: with adverts of 0.1 s a master that is kept waiting for 0.36 s is taken
- * for dead. Where real time is refused (a control group without a share of it), the highest ordinary priority is left.
+ * keepalived runs before everything else of its control group: with adverts of 0.1 s a master that is kept waiting for 0.36 s is taken for
+ * dead. The agent adds real time. `vrrp_rt_priority` must not be here: keepalived 2.2 then sets its limit of real time to nothing when it is
+ * reloaded, and the kernel kills it soon after.
  */
-const REAL_TIME_PRIORITY = 50;
 const NICE = -20;
-/** Microseconds at a stretch after which the kernel kills a real-time keepalived. Its default of 10 ms is too short for a slow machine. */
-const REAL_TIME_LIMIT_US = 1_000_000;
 /** Only a packet from the same link has this: routers count down. */
 const LINK_TTL = 255;
 
@@ -23,14 +21,7 @@ export function fastVrrpText(plan: VrrpPlan): string {
   const folder = `${plan.basePath}/vrrp`;
   const { routes, rules } = vipRoutes(plan, 'via');
   return [
-    section(
-      'global_defs',
-      'script_user root',
-      `vrrp_rt_priority ${REAL_TIME_PRIORITY}`,
-      `vrrp_rlimit_rttime ${REAL_TIME_LIMIT_US}`,
-      `vrrp_priority ${NICE}`,
-      'vrrp_no_swap',
-    ),
+    section('global_defs', 'script_user root', `vrrp_priority ${NICE}`, 'vrrp_no_swap'),
     // 0: HAProxy serves, anything else: this amphora must not have the VIP.
     section('track_file haproxy', `file "${folder}/haproxy.state"`, 'weight 0', 'init_file 1'),
     // No time limit that a busy machine would reach: a late answer is no reason to give up the VIP.
@@ -62,7 +53,9 @@ function instance(plan: VrrpPlan, routes: readonly string[], rules: readonly str
     'garp_master_repeat 5',
     'garp_master_refresh 1',
     'garp_master_refresh_repeat 1',
+    // After a split: the one that gives way says so, and the other tells the neighbours at once.
     'garp_lower_prio_repeat 5',
+    'higher_prio_send_advert true',
     'track_src_ip',
     `unicast_src_ip ${plan.vrrpIp}`,
     `unicast_ttl ${LINK_TTL}`,

@@ -110,6 +110,7 @@ describe('keepalived of an amphora of ours', () => {
     }
     expect(text).toContain('\n        10.10.0.12 min_ttl 255 max_ttl 255\n');
     expect(text).not.toContain('auth');
+    expect(text).not.toContain('rt_priority');
   });
 
   it('gives up the VIP by the files in the folder of its own amphora', () => {

@@ -8,6 +8,7 @@ import type {
   Protocol,
   ProvisioningStatus,
   SessionPersistence_Type,
+  Topology,
 } from '@octavia/proto';
 
 type Bare<Value extends string, Prefix extends string> = Value extends `${Prefix}_${infer Word}`
@@ -79,6 +80,8 @@ export const OPERATING_STATUSES = [
   'DRAINING',
 ] as const satisfies readonly Bare<OperatingStatus, 'OPERATING_STATUS'>[];
 
+export const TOPOLOGIES = ['SINGLE', 'ACTIVE_STANDBY'] as const satisfies readonly Bare<Topology, 'TOPOLOGY'>[];
+
 export const AMPHORA_STATUSES = [
   'BOOTING',
   'READY',
@@ -108,10 +111,12 @@ export type EnumPrefix =
   | 'PROVISIONING_STATUS'
   | 'OPERATING_STATUS'
   | 'AMPHORA_STATUS'
+  | 'ORPHAN_SIDE'
   | 'AMPHORA_ROLE'
   | 'TOPOLOGY'
   | 'FLOW_STATE'
-  | 'FLOW_STEP_STATE';
+  | 'FLOW_STEP_STATE'
+  | 'CHANGE_KIND';
 
 /** Octavia's word for a value of the contract; null for "unspecified". */
 export function toWord(prefix: EnumPrefix, value: string): string | null {

@@ -53,6 +53,18 @@ export class LoadBalancers {
     return [...this.#byId.values()].filter((lb) => lb.stored() !== null).sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** Whether every HAProxy that should run does, and there is one; and their masters. */
+  state(): { readonly isServing: boolean; readonly pids: readonly number[] } {
+    const wanted = [...this.#byId.values()].filter((lb) => lb.isWanted);
+    const pids = wanted.map((lb) => lb.masterPid).filter((pid) => pid !== null);
+    return { isServing: pids.length > 0 && pids.length === wanted.length, pids };
+  }
+
+  /** Notices the end of adopted HAProxy processes, which are not the agent's children. */
+  noticeDeaths(): void {
+    for (const lb of this.#byId.values()) lb.noticeDeath();
+  }
+
   /** Forgets a load balancer whose files are removed. */
   forget(id: string): void {
     this.#byId.delete(id);

@@ -29,11 +29,13 @@ export interface SenderParts {
   readonly counters: Counters;
   readonly log: Logger;
   loadBalancers(): readonly LoadBalancer[];
+  /** Whether none may be sent: an amphora of a pair without VRRP is to be replaced. */
+  mustKeepSilent(): boolean;
 }
 
 /**
  * Sends heartbeats: one at the start, one on each beat of the interval, and one whenever `sendSoon` is called. Each goes to the next
- * controller of the list. Nothing stops it: what cannot be asked is left out, what cannot be sent is lost.
+ * controller of the list. Nothing but a dead keepalived stops it: what cannot be asked is left out, what cannot be sent is lost.
  */
 export class HeartbeatSender {
   readonly #parts: SenderParts;
@@ -104,6 +106,7 @@ export class HeartbeatSender {
   }
 
   async #sendOne(): Promise<void> {
+    if (this.#parts.mustKeepSilent()) return;
     const { heartbeatKey, heartbeatTargets } = this.#settings;
     // Counted even when it is lost, so that the controller can see how many it missed.
     const seq = this.#seq++;

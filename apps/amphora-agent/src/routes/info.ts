@@ -5,12 +5,15 @@ import type { AgentConfig } from '../config.ts';
 import { haproxyVersion } from '../haproxy/command.ts';
 import type { LoadBalancers } from '../haproxy/load-balancers.ts';
 import type { Route } from '../http/router.ts';
+import { keepalivedVersion } from '../keepalived/version.ts';
 
 export interface InfoParts {
   readonly config: AgentConfig;
   /** User that HAProxy becomes, or null. */
   readonly user: string | null;
   readonly loadBalancers: LoadBalancers;
+  /** keepalived's command, or null. */
+  readonly keepalived: string | null;
 }
 
 /** What the agent says of itself and its machine. */
@@ -25,7 +28,7 @@ export function infoRoutes(parts: InfoParts): Route[] {
       hostname: `amphora-${parts.config.amphoraId}`,
       haproxy_version: await version,
       api_version: '1.0',
-      keepalived_version: null,
+      keepalived_version: parts.keepalived && (await keepalivedVersion(parts.keepalived)),
       ipvsadm_version: null,
     };
   };
@@ -41,13 +44,12 @@ export function infoRoutes(parts: InfoParts): Route[] {
   ];
 }
 
-async function details({ config, user, loadBalancers }: InfoParts) {
+async function details({ config, user, loadBalancers, keepalived }: InfoParts) {
   const all = loadBalancers.all();
   const listeners = all.flatMap((lb) => lb.storedText()?.frontends ?? []).map(({ id }) => id);
   const disk = await statfs('/');
   return {
-    // Interfaces of the amphora's own namespace; in loopback mode there is none.
-    networks: {},
+    networks: config.ownNetwork ? networkCounters(readFileSync('/proc/net/dev', 'utf8')) : {},
     active: true,
     haproxy_count: all.filter((lb) => lb.isRunning).length,
     cpu_count: cpus().length,
@@ -70,6 +72,7 @@ async function details({ config, user, loadBalancers }: InfoParts) {
       log_socket: config.logSocket,
       exclusive_bind: config.exclusiveBind,
       strict_limits: config.strictLimits,
+      fast_vrrp: keepalived !== null,
     },
   };
 }
@@ -82,6 +85,20 @@ export function cpuTimes(stat: string) {
   // Guest time, the last two, is part of user time.
   const total = fields.slice(0, 8).reduce((sum, field) => sum + Number(field), 0);
   return { total, user, system, soft_irq: softIrq };
+}
+
+/** Not of tenants: the loopback, and the interface for management. */
+const OTHER_INTERFACES = ['lo', 'eth0'];
+
+/** Bytes that went through the interfaces of the amphora's own namespace. */
+export function networkCounters(dev: string): Record<string, { network_tx: number; network_rx: number }> {
+  const found = dev.split('\n').flatMap((line) => {
+    const [, name = '', counters = ''] = /^\s*([^\s:]+):\s*(.+)$/.exec(line) ?? [];
+    const [received, , , , , , , , sent] = counters.split(/\s+/).map(Number);
+    if (name === '' || OTHER_INTERFACES.includes(name)) return [];
+    return [[name, { network_tx: sent ?? 0, network_rx: received ?? 0 }] as const];
+  });
+  return Object.fromEntries(found);
 }
 
 /** kB. */

@@ -2,10 +2,9 @@ import { RequestError } from '../errors.ts';
 import type { Route } from '../http/router.ts';
 
 const MAX_BODY_BYTES = 1024 * 1024;
-const NO_LVS = 'This agent has no keepalived: UDP and SCTP listeners need an amphora with LVS';
-const NO_VRRP = 'This agent has no keepalived: ACTIVE_STANDBY needs an amphora with VRRP';
+const NO_LVS = 'This agent has no LVS: UDP and SCTP listeners need an amphora with LVS';
 
-/** Calls that need keepalived: answered as by an amphora whose image lacks it. */
+/** Calls that need LVS: answered as by an amphora whose image lacks it. */
 export function unsupportedRoutes(): Route[] {
   return [
     {
@@ -20,17 +19,6 @@ export function unsupportedRoutes(): Route[] {
       maxBodyBytes: 0,
       handle({ params }) {
         throw new RequestError(404, 'UDP Listener Not Found', `No UDP listener with UUID: ${params.listener}`);
-      },
-    },
-    {
-      method: 'PUT',
-      path: '/1.0/vrrp/:action',
-      maxBodyBytes: MAX_BODY_BYTES,
-      handle({ params }) {
-        const action = (params.action ?? '').toLowerCase();
-        if (!['upload', 'start', 'stop', 'reload'].includes(action))
-          throw new RequestError(400, 'Invalid Request', `Unknown action: ${action}`);
-        return refuse(`Failed to ${action} octavia-keepalived service`, NO_VRRP);
       },
     },
   ];

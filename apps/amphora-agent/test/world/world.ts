@@ -122,6 +122,7 @@ amphora_id = ${amphoraId}
 
 [octavia_controller]
 socket_path = ${socketPath}
+keepalived_cmd = /nonexistent/keepalived
 `;
   writeFileSync(configFile, conf);
   writeFileSync(join(certs, 'client_ca.pem'), authority.pem);

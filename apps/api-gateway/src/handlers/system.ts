@@ -1,4 +1,5 @@
 import {
+  Deployments,
   type FlowRecord,
   Flows,
   firstToExpire,
@@ -8,7 +9,7 @@ import {
   overview,
   schemaVersion,
 } from '@octavia/db';
-import { type Caller, InvalidRequest } from '@octavia/domain';
+import { type Caller, type Deployment, InvalidRequest } from '@octavia/domain';
 import type {
   Capabilities,
   HealthMonitorType,
@@ -19,6 +20,7 @@ import type {
   SetLogLevelRequest,
   SystemServiceService,
   SystemStatus,
+  Topology,
 } from '@octavia/proto';
 import { CAPABILITIES } from '@octavia/render';
 import { changeLogLevel, type Handlers, unary, VERSION } from '@octavia/service';
@@ -26,26 +28,31 @@ import { readScope, requireAdmin } from '../authorize.ts';
 import type { Parts } from '../parts.ts';
 import { enumOf } from '../translate/enums.ts';
 import { type AskedProcess, certificatesOf, writeFailure, writeService } from '../translate/system.ts';
+import { breakersOf, isNotClosed, listBreakers } from './breakers.ts';
 
 /** How long a service may take to tell its state, in milliseconds. */
 const CHECK_MS = 1_000;
 /** Failed flows that are shown. Source: the contract. */
 const FAILURES_SHOWN = 5;
+/** Circuit breakers that are shown. Source: the contract. */
+const BREAKERS_SHOWN = 10;
 
 const flows = new Flows();
+const deployments = new Deployments();
 
 export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceService> {
   return {
-    getCapabilities: unary((_, { caller }) => {
+    getCapabilities: unary(async (_, { caller }) => {
       readScope(caller, 'Reading capabilities');
-      return capabilities();
+      return capabilities(await deployments.get(parts.db.reader));
     }),
     getSystemStatus: unary((_, { caller }) => systemStatus(parts, caller)),
+    listBreakers: unary((request, { caller }) => listBreakers(parts, request, caller)),
     setLogLevel: unary((request, { caller }) => setLogLevel(parts, request, caller)),
   };
 }
 
-function capabilities(): Capabilities {
+function capabilities(deployment: Deployment | null): Capabilities {
   const protocol = (word: string) => enumOf<Protocol>('PROTOCOL_', word);
   return {
     listenerProtocols: CAPABILITIES.listenerProtocols.map(protocol),
@@ -57,16 +64,22 @@ function capabilities(): Capabilities {
     sessionPersistenceTypes: CAPABILITIES.sessionPersistenceTypes.map((word) =>
       enumOf<SessionPersistence_Type>('TYPE_', word),
     ),
+    topologies: (deployment?.topologies ?? []).map((word) => enumOf<Topology>('TOPOLOGY_', word)),
   };
 }
 
 /** Answers whatever is down: what does not answer is what an operator wants to see. */
 async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus> {
   requireAdmin(caller, 'Reading the state of the system');
-  const [processes, { drivers, mode }, database] = await Promise.all([
+  const [processes, { drivers, mode, hostAddress }, database, breakers] = await Promise.all([
     askProcesses(parts),
     readDrivers(parts),
     readDatabase(parts),
+    // The worker's state says when it does not answer.
+    breakersOf(parts).then(
+      (all) => all.filter(isNotClosed),
+      () => [],
+    ),
   ]);
   const services = processes.map(writeService);
   return {
@@ -88,6 +101,9 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
     oldestQueuedSeconds: database?.oldestQueuedSeconds ?? 0,
     lastFailures: database?.failures.map(writeFailure) ?? [],
     heartbeats: database?.heartbeats,
+    breakers: breakers.slice(0, BREAKERS_SHOWN),
+    breakersOpen: breakers.length,
+    hostAddress,
   };
 }
 
@@ -102,13 +118,13 @@ async function askProcesses({ installation }: Parts): Promise<AskedProcess[]> {
   return [us, ...(await Promise.all(others))];
 }
 
-async function readDrivers({ lookup }: Parts): Promise<{ drivers: Record<string, string>; mode: string }> {
+async function readDrivers({ lookup }: Parts): Promise<Pick<SystemStatus, 'drivers' | 'mode' | 'hostAddress'>> {
   try {
-    const { names, mode = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
-    return { drivers: names, mode };
+    const { names, mode = '', hostAddress = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
+    return { drivers: names, mode, hostAddress };
   } catch {
     // The worker's state says so.
-    return { drivers: {}, mode: '' };
+    return { drivers: {}, mode: '', hostAddress: '' };
   }
 }
 

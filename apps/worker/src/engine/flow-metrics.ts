@@ -1,7 +1,7 @@
 import type { ClaimedFlow, FlowCount, FlowRecord } from '@octavia/db';
 import type { Fault } from '@octavia/domain';
-import { ATTR, errorType, METRIC, meter } from '@octavia/service';
-import type { Attributes, Histogram } from '@opentelemetry/api';
+import { ATTR, contextFrom, errorType, METRIC, meter, tracer } from '@octavia/service';
+import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
 
 /** Bounds of the buckets, in seconds: from the noop drivers' milliseconds to the deadline of a minute. */
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -16,11 +16,24 @@ export function flowAttributes(flow: FlowRecord): Record<string, string> {
   };
 }
 
+/** Attributes of a try of a step. */
+export function stepAttributes(flow: FlowRecord, step: string, attempt: number): Record<string, string | number> {
+  return { ...flowAttributes(flow), [ATTR.STEP_NAME]: step, [ATTR.FLOW_ATTEMPT]: attempt };
+}
+
+/** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
+export function showWait({ flow, waitedMs }: ClaimedFlow, attributes: Record<string, string | number>): void {
+  const now = Date.now();
+  const options = { attributes, startTime: now - Math.max(0, waitedMs) };
+  tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
+}
+
 /** Measures flows and steps. Ids stay out: every attribute has few values. */
 export class FlowMetrics {
   readonly #duration: Histogram;
   readonly #wait: Histogram;
   readonly #step: Histogram;
+  readonly #settleFailures: Counter;
 
   constructor() {
     const advice = { explicitBucketBoundaries: BOUNDS };
@@ -29,6 +42,15 @@ export class FlowMetrics {
     this.#duration = histogram(METRIC.FLOW_DURATION, 'From the request to the settled status');
     this.#wait = histogram(METRIC.FLOW_WAIT, 'From the time of a flow to its start');
     this.#step = histogram(METRIC.STEP_DURATION, 'Duration of one try of a step');
+    this.#settleFailures = meter().createCounter(METRIC.SETTLE_FAILURES, {
+      unit: '{try}',
+      description: 'Tries to settle a flow that threw: a bug of ours',
+    });
+  }
+
+  /** @param times 0 shows the flow before anything went wrong, so that the first increase is one */
+  settleFailed(flow: string, times = 1): void {
+    this.#settleFailures.add(times, { [ATTR.FLOW_NAME]: flow });
   }
 
   claimed({ flow, waitedMs }: ClaimedFlow): void {

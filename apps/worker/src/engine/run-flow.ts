@@ -11,8 +11,8 @@ import {
   type StepRef,
   type Tx,
 } from '@octavia/db';
-import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
-import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
+import { DomainError, type Fault, faultOf } from '@octavia/domain';
+import { ATTR, contextFrom, type Logger, withSpan } from '@octavia/service';
 import { type Span, trace } from '@opentelemetry/api';
 import { retryDelayMs } from './backoff.ts';
 import {
@@ -21,11 +21,13 @@ import {
   Closing,
   ComeAgain,
   type EngineContext,
+  type GiveUp,
   type Step,
   type StepContext,
   Superseded,
 } from './flow.ts';
-import { type FlowMetrics, flowAttributes } from './flow-metrics.ts';
+import { type FlowMetrics, flowAttributes, showWait, stepAttributes } from './flow-metrics.ts';
+import { firstState, isObject } from './flow-state.ts';
 import {
   DeadlineReached,
   type Interruption,
@@ -37,6 +39,7 @@ import {
   WorkerStops,
 } from './interruption.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import { type Failing, STOPPED, verdictOf } from './verdict.ts';
 
 /** Tries of one undo, and how long each may take, in milliseconds. What is left then is housekeeping's. */
 const UNDO_TRIES = 3;
@@ -44,9 +47,11 @@ const UNDO_LIMIT_MS = 10_000;
 /** Between tries to write while the database is away, in milliseconds. */
 const DATABASE_RETRY_MS = 100;
 /** Reasons of a fault with which a flow ends CANCELLED: it did not fail. */
-const STOPPED = 'STOPPED';
 const SUPERSEDED = 'SUPERSEDED';
 const CANCELLED_REASONS: readonly string[] = [STOPPED, SUPERSEDED];
+/** Tries to settle, within one run of the flow; and the reason with which it ends when all have thrown. */
+const SETTLE_TRIES = 5;
+const SETTLE_FAILED = 'SETTLE_FAILED';
 
 export interface RunParts<Parts> {
   readonly db: Database;
@@ -54,6 +59,7 @@ export interface RunParts<Parts> {
   readonly leases: LeaseKeeper;
   readonly metrics: FlowMetrics;
   readonly log: Logger;
+  readonly giveUp: GiveUp;
   /** What steps get beside the engine's context. */
   readonly parts: Parts;
 }
@@ -93,6 +99,8 @@ export class FlowRun<Parts> {
   #last: Done | undefined;
   /** Position to name of the steps that were begun. */
   readonly #begun = new Map<number, string>();
+  /** Since when it is in a step, or in the undo of one; null: in none. */
+  #inStepSince: number | null = null;
 
   constructor(definition: AnyFlow<Parts>, claimed: ClaimedFlow, run: RunParts<Parts>) {
     this.lease = claimed.lease;
@@ -105,8 +113,7 @@ export class FlowRun<Parts> {
       [ATTR.PROJECT_ID]: claimed.flow.projectId,
       [ATTR.REQUEST_ID]: claimed.flow.requestId,
     });
-    const input = isObject(claimed.flow.input) ? claimed.flow.input : {};
-    this.#state = { ...input, ...ids(claimed.flow) };
+    this.#state = firstState(claimed.flow);
   }
 
   /** Cuts the running step off. Stop requests do not reach a flow that cannot be stopped, or that is being undone. */
@@ -115,6 +122,11 @@ export class FlowRun<Parts> {
     if (isStop && this.#definition.isStoppable === false) return;
     if (why instanceof LeaseGone || why instanceof WorkerStops) this.#gone.abort(why);
     this.#abort.abort(why);
+  }
+
+  /** How long the try of a step that runs has taken so far, in milliseconds. */
+  get inStepMs(): number {
+    return this.#inStepSince === null ? 0 : performance.now() - this.#inStepSince;
   }
 
   /** The worker is about to stop: after the step that runs, the flow is let go. */
@@ -126,7 +138,7 @@ export class FlowRun<Parts> {
   async run(): Promise<void> {
     const { flow } = this.#claimed;
     const attributes = { ...flowAttributes(flow), [ATTR.FLOW_EPOCH]: this.lease.epoch };
-    this.#showWait(attributes);
+    showWait(this.#claimed, attributes);
     try {
       await withSpan(`flow ${flow.name}`, { attributes, parent: flow.traceContext }, (span) => this.#runInSpan(span));
     } catch (error) {
@@ -139,14 +151,6 @@ export class FlowRun<Parts> {
     } finally {
       this.#run.leases.drop(this.lease);
     }
-  }
-
-  /** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
-  #showWait(attributes: Record<string, string | number>): void {
-    const { flow, waitedMs } = this.#claimed;
-    const now = Date.now();
-    const options = { attributes, startTime: now - Math.max(0, waitedMs) };
-    tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
   }
 
   async #runInSpan(span: Span): Promise<void> {
@@ -198,7 +202,7 @@ export class FlowRun<Parts> {
         const failure = this.#last && (await this.#save(async (tx, done) => this.#advance(tx, done)));
         if (failure) return failure;
         if (!this.#abort.signal.aborted) throw new WorkerStops();
-        return this.#interrupted(step.name);
+        return this.#interrupted(step);
       }
       const failure = await this.#begin(step, position);
       if (failure) return failure;
@@ -208,7 +212,7 @@ export class FlowRun<Parts> {
         if (result instanceof ComeAgain) return await this.#comeAgain(result);
         this.#last = { position, name: step.name, attempt, result };
       } catch (error) {
-        return this.#failed(step.name, attempt, error);
+        return this.#failed(step, attempt, error);
       }
     }
     return null;
@@ -258,7 +262,7 @@ export class FlowRun<Parts> {
     } catch (error) {
       if (!done || !isClosing || error instanceof LeaseGone) throw error;
       this.#last = undefined;
-      return this.#failed(done.name, done.attempt, error);
+      return this.#failed(this.#definition.steps[done.position] ?? done, done.attempt, error);
     }
     this.#state = state;
     this.#last = undefined;
@@ -272,11 +276,8 @@ export class FlowRun<Parts> {
 
   async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result | ComeAgain> {
     const startedAt = performance.now();
-    const attributes = {
-      ...flowAttributes(this.#claimed.flow),
-      [ATTR.STEP_NAME]: step.name,
-      [ATTR.FLOW_ATTEMPT]: attempt,
-    };
+    this.#inStepSince = startedAt;
+    const attributes = stepAttributes(this.#claimed.flow, step.name, attempt);
     try {
       const output = await withSpan(`step ${step.name}`, { attributes }, () =>
         untilAborted(step.name, this.#abort.signal, () =>
@@ -288,11 +289,13 @@ export class FlowRun<Parts> {
     } catch (error) {
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt, error);
       throw error;
+    } finally {
+      this.#inStepSince = null;
     }
   }
 
   /** What follows from the failure of a step. */
-  async #failed(step: string, attempt: number, error: unknown): Promise<Fault | 'LATER'> {
+  async #failed(step: Failing, attempt: number, error: unknown): Promise<Fault | 'LATER'> {
     if (error instanceof LeaseLost) throw error;
     if (this.#abort.signal.aborted) {
       const verdict = this.#interrupted(step, error);
@@ -306,19 +309,18 @@ export class FlowRun<Parts> {
     const fault = faultOf(namingDatabaseTrouble(error));
     if (!isUnavailable) {
       this.#log.warn(
-        { [ATTR.STEP_NAME]: step, [ATTR.REASON]: fault.reason, err: error },
+        { [ATTR.STEP_NAME]: step.name, [ATTR.REASON]: fault.reason, err: error },
         'step failed for good, undoing',
       );
       return fault;
     }
     const delayMs = Math.max(0, Math.min(retryDelayMs(attempt, Math.random()), this.#deadlineAt - performance.now()));
     this.#log.info(
-      { [ATTR.STEP_NAME]: step, [ATTR.FLOW_ATTEMPT]: attempt, [ATTR.REASON]: fault.reason, delayMs },
+      { [ATTR.STEP_NAME]: step.name, [ATTR.FLOW_ATTEMPT]: attempt, [ATTR.REASON]: fault.reason, delayMs },
       'step to be tried again',
     );
-    await this.#write(() =>
-      this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, { delayMs, error: fault })),
-    );
+    const retry = { delayMs, error: fault, waitingFor: step.awaits?.[fault.reason] ?? 'the next try' };
+    await this.#write(() => this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, retry)));
     return 'LATER';
   }
 
@@ -329,13 +331,8 @@ export class FlowRun<Parts> {
   }
 
   /** What follows from an interruption. @throws LeaseGone, WorkerStops */
-  #interrupted(step: string, error?: unknown): Fault {
-    const why: unknown = this.#abort.signal.reason;
-    if (why instanceof StopRequested) return { reason: STOPPED, message: why.message };
-    if (!(why instanceof DeadlineReached)) throw why;
-    const last = error === undefined || error === why || isAbort(error) ? this.#claimed.flow.lastError : faultOf(error);
-    const after = last ? ` Last error: ${last.reason}: ${last.message}` : '';
-    return { reason: 'DEADLINE_EXCEEDED', message: `It was not done in time; it was at ${step}.${after}` };
+  #interrupted(step: Failing, error?: unknown): Fault {
+    return verdictOf(this.#abort.signal.reason, step, this.#claimed.flow, error);
   }
 
   /** Undoes newest first what was begun, the failed step too, and goes on when one undo fails. */
@@ -353,23 +350,25 @@ export class FlowRun<Parts> {
 
   /** Null: undone. Else why it was given up. */
   async #undo(step: AnyStep<Parts>, flowSpan: Span): Promise<Fault | null> {
+    const ended = (startedAt: number, error?: unknown): void =>
+      this.#run.metrics.stepEnded(this.#definition.name, `undo ${step.name}`, performance.now() - startedAt, error);
     for (let attempt = 1; ; attempt++) {
+      const startedAt = performance.now();
+      this.#inStepSince = startedAt;
       const limit = new AbortController();
       const timer = setTimeout(() => limit.abort(new StepTooSlow(UNDO_LIMIT_MS)), UNDO_LIMIT_MS);
       const signal = AbortSignal.any([limit.signal, this.#gone.signal]);
       try {
-        const attributes = {
-          ...flowAttributes(this.#claimed.flow),
-          [ATTR.STEP_NAME]: step.name,
-          [ATTR.FLOW_ATTEMPT]: attempt,
-        };
+        const attributes = stepAttributes(this.#claimed.flow, step.name, attempt);
         await withSpan(`undo ${step.name}`, { attributes }, () =>
           untilAborted(step.name, signal, async () =>
             step.undo?.(this.#state, this.#context(step.name, attempt, signal, flowSpan)),
           ),
         );
+        ended(startedAt);
         return null;
       } catch (error) {
+        ended(startedAt, error);
         if (error instanceof LeaseLost) throw error;
         this.#gone.signal.throwIfAborted();
         if (attempt >= UNDO_TRIES) {
@@ -378,6 +377,7 @@ export class FlowRun<Parts> {
         }
       } finally {
         clearTimeout(timer);
+        this.#inStepSince = null;
       }
       await sleep(retryDelayMs(attempt, Math.random()));
     }
@@ -407,10 +407,28 @@ export class FlowRun<Parts> {
 
   /**
    * Settles the statuses, closes the flow, gives up the turn and asks for the next push: one transaction, with the last writes of the
-   * last step. Null: it has ended. Else what follows from the failure of that step.
+   * last step. Null: it has ended. Else what follows from the failure of that step. What cannot be settled ends all the same: a flow
+   * that is tried for ever keeps its turn, and its objects pending.
    */
   async #finish(fault: Fault | null): Promise<Fault | 'LATER' | null> {
-    const { queue, parts, metrics } = this.#run;
+    const { metrics, leases } = this.#run;
+    const { name } = this.#definition;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#settle(fault);
+      } catch (error) {
+        if (error instanceof LeaseLost || error instanceof LeaseGone || isDatabaseTrouble(error)) throw error;
+        metrics.settleFailed(name);
+        this.#log.warn({ err: error, [ATTR.FLOW_ATTEMPT]: attempt }, 'cannot settle');
+        if (attempt >= SETTLE_TRIES) return this.#giveUp(error);
+      }
+      await sleep(retryDelayMs(attempt, Math.random()));
+      if (!leases.isHeld(this.lease)) throw new LeaseGone();
+    }
+  }
+
+  async #settle(fault: Fault | null): Promise<Fault | 'LATER' | null> {
+    const { queue, parts } = this.#run;
     const { flow } = this.#claimed;
     const outcome = fault === null ? 'SUCCEEDED' : CANCELLED_REASONS.includes(fault.reason) ? 'CANCELLED' : 'FAILED';
     const failure = await this.#save(async (tx, done, state) => {
@@ -418,10 +436,32 @@ export class FlowRun<Parts> {
       await queue.finish(tx, this.lease, { state: outcome, ...(done ? { done } : {}) });
       if (push) await new Flows().ensurePush(tx, push);
     }, true);
-    if (failure) return failure;
-    metrics.flowEnded(this.#claimed, outcome, fault);
-    this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
+    if (!failure) this.#ended(outcome, fault);
+    return failure;
+  }
+
+  /** Ends a flow that cannot be settled: FAILED, and what it leaves pending is in ERROR. */
+  async #giveUp(error: unknown): Promise<null> {
+    const { queue, db, giveUp } = this.#run;
+    const { flow } = this.#claimed;
+    const { message: why } = faultOf(error);
+    const message = `Its end could not be written down: ${why} What it did may be in place; fail it over to be certain.`;
+    const fault = { reason: SETTLE_FAILED, message };
+    await this.#write(() =>
+      db.transaction(async (tx) => {
+        await giveUp(tx, flow, fault);
+        await queue.turnBack(tx, this.lease, fault);
+        await queue.finish(tx, this.lease, { state: 'FAILED' });
+      }),
+    );
+    this.#log.error({ err: error }, 'flow could not be settled: a bug; what it worked on is in ERROR');
+    this.#ended('FAILED', fault);
     return null;
+  }
+
+  #ended(outcome: string, fault: Fault | null): void {
+    this.#run.metrics.flowEnded(this.#claimed, outcome, fault);
+    this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
   }
 
   /** Lets the flow go at once. While the database is away that is tried until the lease has run out by itself. */
@@ -448,19 +488,4 @@ export class FlowRun<Parts> {
       }
     }
   }
-}
-
-function isObject(value: Json): value is AnyState {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function ids({ loadBalancerId, amphoraId }: ClaimedFlow['flow']): AnyState {
-  return {
-    ...(loadBalancerId === null ? {} : { loadBalancerId }),
-    ...(amphoraId === null ? {} : { amphoraId }),
-  };
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || error instanceof DeadlineReached);
 }
