@@ -41,12 +41,17 @@ function writeStep(step: StepRecord): FlowStep {
     startedAt: step.startedAt,
     finishedAt: step.finishedAt ?? undefined,
     lastError: writeError(step.lastError),
-    output: isNothing(step.output) ? '' : JSON.stringify(step.output),
+    output: shownOf(step.output),
   };
 }
 
-function isNothing(output: StepRecord['output']): boolean {
-  return output === null || (typeof output === 'object' && Object.keys(output).length === 0);
+/** What of an output is for people; the rest is for the steps after it. */
+const SHOWN = ['choices'];
+
+function shownOf(output: StepRecord['output']): string {
+  if (output === null || typeof output !== 'object') return '';
+  const shown = Object.entries(output).filter(([key]) => SHOWN.includes(key));
+  return shown.length === 0 ? '' : JSON.stringify(Object.fromEntries(shown));
 }
 
 function writeError(error: FlowRecord['lastError']): FlowError | undefined {

@@ -205,7 +205,7 @@ export interface FlowStep {
   lastError?:
     | FlowError
     | undefined;
-  /** What it gave to the steps after it, as JSON: ids, choices and their reasons, never a secret. Empty: nothing. */
+  /** What of its output is for people, as JSON: `choices` of amphorae and their reasons. Empty: nothing. */
   output: string;
 }
 
