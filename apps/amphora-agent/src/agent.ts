@@ -16,6 +16,8 @@ import { type Ini, IniError, parseIni } from './ini.ts';
 import { Keepalived } from './keepalived/keepalived.ts';
 import { openLog } from './log.ts';
 import { haproxyUser, usableKeepalived, writeUserGroupFile } from './platform.ts';
+import { LoopbackNetwork } from './plugged/network.ts';
+import { OwnNetwork, prepareOwnNetwork } from './plugged/own-network.ts';
 import { PluggedAddresses } from './plugged/plugged-addresses.ts';
 import { ProcessBook, readProcess } from './processes.ts';
 import { agentRoutes } from './routes/agent.ts';
@@ -50,6 +52,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     log.warn({ reason: messageOf(error) }, 'no traces: OpenTelemetry could not be loaded');
     return noTracing;
   });
+  if (config.ownNetwork) prepareOwnNetwork();
   const book = new ProcessBook(dataFolder, amphoraId);
   const user = haproxyUser(config.haproxyUser);
 
@@ -80,17 +83,22 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     loadBalancers: () => loadBalancers.all(),
     mustKeepSilent: () => keepalived.mustKeepSilent,
   });
+  let { topology } = config;
   const applyConfig = (changed: AgentConfig) => {
+    topology = changed.topology;
     heartbeats.configure(changed);
     log.level = changed.debug ? 'debug' : 'info';
   };
   const plugged = new PluggedAddresses(join(dataFolder, 'plugged.json'));
+  const network = config.ownNetwork
+    ? new OwnNetwork({ plugged, ownsVips: () => topology === 'SINGLE', log })
+    : new LoopbackNetwork(plugged);
   const router = new Router([
     ...infoRoutes({ config, user, loadBalancers, keepalived: keepalivedCommand }),
     ...loadBalancerRoutes(amphoraId, loadBalancers),
     ...certificateRoutes(config.certificatesPath),
-    ...plugRoutes(plugged),
-    ...interfaceRoutes(plugged),
+    ...plugRoutes(network),
+    ...interfaceRoutes(network),
     ...vrrpRoutes(keepalived),
     ...agentRoutes({
       config,

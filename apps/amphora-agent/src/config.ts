@@ -34,6 +34,8 @@ export interface AgentConfig extends MutableConfig {
   readonly logSocket: string | null;
   readonly exclusiveBind: boolean;
   readonly strictLimits: boolean;
+  /** Whether this process has a network namespace to itself, so that interfaces are ours to set up. */
+  readonly ownNetwork: boolean;
   readonly clientCaFile: string;
   readonly serverCertificateFile: string;
   /** A request must have arrived within this time. Source: Octavia `agent_request_read_timeout`, 180 s. */
@@ -79,6 +81,7 @@ export function readConfig(ini: Ini): AgentConfig {
     logSocket: read.text('octavia_controller', 'log_socket', '') || null,
     exclusiveBind: read.flag('octavia_controller', 'exclusive_bind', true),
     strictLimits: read.flag('octavia_controller', 'strict_limits', false),
+    ownNetwork: read.flag('octavia_controller', 'own_network', false),
     clientCaFile: read.path('amphora_agent', 'agent_server_ca'),
     serverCertificateFile: read.path('amphora_agent', 'agent_server_cert'),
     requestTimeoutMs: read.number('amphora_agent', 'agent_request_read_timeout', 180, 1, 3600) * 1000,

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
@@ -163,6 +163,23 @@ describe('an agent', () => {
     const renewed = await w.authority.issue(w.amphoraId);
     expect(await w.call('PUT', '/1.0/certificate', renewed)).toMatchObject({ status: 202, json: { message: 'OK' } });
     expect(await serialOf(w)).not.toBe(before);
+    expect(await w.call('GET', '/')).toMatchObject({ status: 200 });
+  });
+
+  it('takes up certificate files that somebody else replaced, and keeps the old ones in use when the new are broken', async () => {
+    const w = await world();
+    await w.start();
+    const before = await serialOf(w);
+    const file = /agent_server_cert = (.*)/.exec(readFileSync(w.configFile, 'utf8'))?.[1] ?? '';
+    const replace = (content: string) => {
+      writeFileSync(`${file}.new`, content, { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    };
+    replace('no certificate');
+    await eventually('the broken one is told', () => /cannot be used; the old ones stay/.test(w.log()));
+    expect(await serialOf(w)).toBe(before);
+    replace(await w.authority.issue(w.amphoraId));
+    await eventually('the new one is shown', async () => (await serialOf(w)) !== before);
     expect(await w.call('GET', '/')).toMatchObject({ status: 200 });
   });
 

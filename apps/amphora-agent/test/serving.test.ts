@@ -115,31 +115,45 @@ describe('a configuration that cannot be served', () => {
     expect(await get(w.vip, 8080)).toBe('good');
   });
 
-  it('is refused at the reload when its port is taken, and the one before is back on disk and serves', async () => {
+  it('is refused when its port is taken, and the one before stays on disk and serves', async () => {
     const w = await world();
     await w.start();
     const good = w.text({ answer: 'good' });
     await serve(w, good);
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(8081, w.vip, resolve));
-    expect(await w.upload(w.text({ port: 8081 }))).toMatchObject({ status: 202 });
-    const refused = await w.act('reload');
+    const refused = await w.upload(w.text({ port: 8081 }));
     other.close();
-    expect(refused.status).toBe(500);
+    expect(refused.status).toBe(400);
     expect(refused.json).toEqual({
-      message: 'Error starting haproxy',
+      message: 'Invalid request',
       details: `address ${w.vip} port 8081: another process of this machine has it. Choose another port, or stop that process and change the listener to try again`,
     });
     expect((await w.call('GET', `/1.0/loadbalancer/${w.lb}/haproxy`)).text).toBe(good);
     expect(await get(w.vip, 8080)).toBe('good');
   });
 
-  it('does not count as there when the very first one cannot be started', async () => {
+  it('is refused at the reload when its port was taken since the check, and the one before is back on disk', async () => {
     const w = await world();
     await w.start();
-    await w.upload(w.text({ address: '203.0.113.7' }));
-    expect(await w.act('start')).toMatchObject({
-      status: 500,
+    const good = w.text({ answer: 'good' });
+    await serve(w, good);
+    expect(await w.upload(w.text({ port: 8081 }))).toMatchObject({ status: 202 });
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(8081, w.vip, resolve));
+    const refused = await w.act('reload');
+    other.close();
+    expect(refused.status).toBe(500);
+    expect(refused.json).toMatchObject({ message: 'Error starting haproxy' });
+    expect((await w.call('GET', `/1.0/loadbalancer/${w.lb}/haproxy`)).text).toBe(good);
+    expect(await get(w.vip, 8080)).toBe('good');
+  });
+
+  it('does not count as there when the very first one cannot be served', async () => {
+    const w = await world();
+    await w.start();
+    expect(await w.upload(w.text({ address: '203.0.113.7' }))).toMatchObject({
+      status: 400,
       json: { details: expect.stringContaining('this machine does not have the address') },
     });
     expect(await w.act('start')).toMatchObject({ status: 404 });
@@ -150,13 +164,12 @@ describe('a configuration that cannot be served', () => {
   it('names what to do when a plain user asks for a port below 1024', async () => {
     const w = await world({ isPlainUser: true });
     await w.start();
-    await w.upload(w.text({ port: 80 }));
     const lowest = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
-    const reply = await w.act('start');
+    const reply = await w.upload(w.text({ port: 80 }));
     if (lowest <= 80) expect(reply.status).toBe(202);
     else
       expect(reply).toMatchObject({
-        status: 500,
+        status: 400,
         json: {
           details: expect.stringContaining('port 80 needs root or CAP_NET_BIND_SERVICE: choose a port above 1023'),
         },
@@ -180,6 +193,25 @@ describe('a configuration that cannot be served', () => {
     expect(await get(w.vip, 8080)).toBe('good');
     await serve(w, w.text({ answer: 'better' }));
     expect(await get(w.vip, 8080)).toBe('better');
+  });
+
+  it('may be checked and never served: after the death of HAProxy and of the agent, what passed the check is served', async () => {
+    const w = await world();
+    await w.start();
+    await serve(w, w.text({ answer: 'served' }));
+    const checked = w.text({ answer: 'checked' });
+    expect(await w.upload(checked)).toMatchObject({ status: 202 });
+    expect(await w.upload(w.text({ more: '    nonsense yes\n' }))).toMatchObject({ status: 400 });
+    expect(await get(w.vip, 8080)).toBe('served');
+    await killHard(w.processes().agent);
+    const master = w.master();
+    if (!master) throw new Error('HAProxy does not run');
+    expect(await get(w.vip, 8080)).toBe('served');
+    await killHard(master);
+    await w.start();
+    expect((await w.call('GET', `/1.0/loadbalancer/${w.lb}/haproxy`)).text).toBe(checked);
+    expect(await w.act('reload')).toMatchObject({ status: 202 });
+    expect(await get(w.vip, 8080)).toBe('checked');
   });
 
   it('keeps the old one when the new one cannot be written', async () => {

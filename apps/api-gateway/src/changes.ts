@@ -100,19 +100,33 @@ export class Changes {
 
   /** Ends a change below a load balancer, which `begin` locked: revision, quota of what is new, push. */
   async push(
-    { tx, by }: ChangeContext,
+    context: ChangeContext,
     begun: LoadBalancer,
     revision: NewRevision,
     quota: ObjectKind | null = null,
   ): Promise<void> {
-    trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
-    const options = { deadlineMs: this.#policy.flowDeadlineMs };
     // They travel together, and take their locks in this order.
+    await Promise.all([this.record(context, begun, revision, quota), this.ensurePush(context, begun)]);
+  }
+
+  /** As `push`, for one of several changes that are pushed together. */
+  async record(
+    { tx, by }: ChangeContext,
+    begun: LoadBalancer,
+    revision: NewRevision,
+    quota: ObjectKind | null,
+  ): Promise<void> {
     await Promise.all([
       this.#revisions.append(tx, begun, revision, by),
       quota && this.#reserve(tx, begun.projectId, quota),
-      this.#flows.ensurePush(tx, updateLoadBalancer(begun.id, requesterOf(begun, by), options)),
     ]);
+  }
+
+  /** Asks for the push of what was recorded. */
+  async ensurePush({ tx, by }: ChangeContext, begun: LoadBalancer): Promise<void> {
+    trace.getActiveSpan()?.setAttribute(ATTR.LOAD_BALANCER_ID, begun.id);
+    const options = { deadlineMs: this.#policy.flowDeadlineMs };
+    await this.#flows.ensurePush(tx, updateLoadBalancer(begun.id, requesterOf(begun, by), options));
   }
 
   /** Ends a change that has a flow of its own. Returns the flow's id. */

@@ -11,8 +11,10 @@ import {
   ListenerServiceService,
   LoadBalancerServiceService,
   MemberServiceService,
+  OrphanServiceService,
   PoolServiceService,
   ProviderServiceService,
+  RevisionServiceService,
   SystemServiceService,
 } from '@octavia/proto';
 import type { GrpcServer } from '@octavia/service';
@@ -26,8 +28,10 @@ import { healthMonitorHandlers } from './handlers/health-monitor.ts';
 import { listenerHandlers } from './handlers/listener.ts';
 import { loadBalancerHandlers } from './handlers/load-balancer.ts';
 import { memberHandlers } from './handlers/member.ts';
+import { orphanHandlers } from './handlers/orphan.ts';
 import { poolHandlers } from './handlers/pool.ts';
 import { providerHandlers } from './handlers/provider.ts';
+import { revisionHandlers } from './handlers/revision.ts';
 import { systemHandlers } from './handlers/system.ts';
 import type { Installation, Lookup, Parts, Policy } from './parts.ts';
 import { Replies } from './replies.ts';
@@ -62,5 +66,7 @@ export function addGateway(server: GrpcServer, options: GatewayOptions): GrpcSer
     .add(AmphoraServiceService, amphoraHandlers(parts))
     .add(FlowServiceService, flowHandlers(parts))
     .add(EventServiceService, eventHandlers(parts))
+    .add(OrphanServiceService, orphanHandlers(parts))
+    .add(RevisionServiceService, revisionHandlers(parts))
     .add(SystemServiceService, systemHandlers(parts));
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Deployments } from '@octavia/db';
 import type { HealthMonitor, Listener, Member, Pool } from '@octavia/proto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createAll, healthMonitor, listener, loadBalancer, member, pool } from './messages.ts';
@@ -292,6 +293,30 @@ describe('a member', () => {
     expect((await failure(newMember({ monitorAddress: 'fd00::1' }))).fields).toEqual({
       'member.monitor_address': 'RESERVED_ADDRESS',
     });
+  });
+
+  it('is at no loopback address where amphorae have a network of their own, and is told where this machine is', async () => {
+    const tell = (reachesLoopback: boolean) =>
+      world.db.transaction((tx) =>
+        new Deployments().put(tx, {
+          topologies: ['SINGLE'],
+          reachesLoopback,
+          hostAddress: reachesLoopback ? null : '198.18.2.1',
+        }),
+      );
+    await tell(true);
+    const created = await newMember({ address: '127.0.0.1' });
+    await tell(false);
+    const refused = await failure(newMember({ address: '::ffff:127.1.2.3', monitorAddress: '::1' }));
+    expect(refused.fields).toEqual({
+      'member.address': 'LOOPBACK_ADDRESS',
+      'member.monitor_address': 'LOOPBACK_ADDRESS',
+    });
+    const change = { ...created, monitorAddress: '127.0.0.1', etag: '' };
+    const update = world.members.updateMember({ member: change, updateMask: ['monitor_address'], requestId }, alice);
+    await expect(update).rejects.toThrow('reached at 198.18.2.1');
+    await newMember({ address: '198.18.2.1' });
+    await tell(true);
   });
 
   it('names every bad field at once', async () => {

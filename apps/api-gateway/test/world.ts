@@ -16,9 +16,11 @@ import {
   LookupServiceClient,
   LookupServiceService,
   MemberServiceClient,
+  OrphanServiceClient,
   PoolServiceClient,
   ProcessServiceService,
   ProviderServiceClient,
+  RevisionServiceClient,
   SystemServiceClient,
 } from '@octavia/proto';
 import {
@@ -44,6 +46,31 @@ const bind = { host: '127.0.0.1', port: 0 };
 /** A subnet that only the worker knows. */
 export const FOREIGN_SUBNET = { id: randomUUID(), networkId: randomUUID(), cidr: '10.20.0.0/16' };
 
+const breaker = {
+  driver: 'amphora',
+  retryAfter: undefined,
+  lastErrorReason: 'AMPHORA_UNAVAILABLE',
+  lastErrorMessage: 'It does not answer.',
+  lastErrorAt: undefined,
+};
+/** What the worker says of its circuit breakers. */
+const BREAKERS = [
+  { ...breaker, endpoint: 'well', state: 'closed', since: undefined },
+  { ...breaker, endpoint: 'old', state: 'open', since: new Date('2026-01-01') },
+  { ...breaker, endpoint: 'new', state: 'open', since: new Date('2026-02-01') },
+];
+/** What the worker finds when it looks for orphans of any age. */
+export const ORPHAN = {
+  side: 'ORPHAN_SIDE_OUTSIDE',
+  kind: 'instance',
+  name: 'noop:x',
+  driver: 'compute noop',
+  amphoraId: randomUUID(),
+  loadBalancerId: '',
+  age: undefined,
+  message: 'It is removed.',
+} as const;
+
 export interface World {
   readonly db: Database;
   readonly subnet: ManagedSubnet;
@@ -60,7 +87,9 @@ export interface World {
   readonly providers: RpcClient<typeof ProviderServiceClient.service>;
   readonly flows: RpcClient<typeof FlowServiceClient.service>;
   readonly events: RpcClient<typeof EventServiceClient.service>;
+  readonly revisions: RpcClient<typeof RevisionServiceClient.service>;
   readonly system: RpcClient<typeof SystemServiceClient.service>;
+  readonly orphans: RpcClient<typeof OrphanServiceClient.service>;
   readonly test: TestDatabase;
   /** A client of the gateway with another definition of the contract. */
   raw<D extends Definition>(service: D): RpcClient<D>;
@@ -147,6 +176,8 @@ async function startWorker(pki: TestPki): Promise<GrpcServer> {
       return FOREIGN_SUBNET;
     }),
     getDrivers: unary(() => ({ names: { compute: 'noop' }, mode: 'loopback' })),
+    getBreakers: unary(() => ({ breakers: BREAKERS.map((one) => ({ ...one })) })),
+    findOrphans: unary(({ olderThan }) => ({ orphans: olderThan ? [] : [ORPHAN], truncated: false })),
   });
   await worker.start();
   return worker;
@@ -167,7 +198,9 @@ function openClients(tls: TlsFiles, address: string) {
     providers: rpcClient(ProviderServiceClient, address, tls),
     flows: rpcClient(FlowServiceClient, address, tls),
     events: rpcClient(EventServiceClient, address, tls),
+    revisions: rpcClient(RevisionServiceClient, address, tls),
     system: rpcClient(SystemServiceClient, address, tls),
+    orphans: rpcClient(OrphanServiceClient, address, tls),
   };
 }
 

@@ -48,6 +48,8 @@ export interface HealthOptions {
 const COMPARE_MS = 10_000;
 /** Changes are read, and statuses written, at least this often, ms; notifications make it sooner. */
 const FOLLOW_MS = 1_000;
+/** Between two such looks at least, ms: what changes by the hundreds is looked at together. */
+const REST_MS = 100;
 
 /** The parts of this process that know each other. */
 export class Health {
@@ -129,14 +131,14 @@ export class Health {
 
   #makeLoops() {
     const { config, log } = this.#options;
-    const loop = (name: string, everyMs: number, work: () => Promise<unknown>) =>
-      new Loop({ name, everyMs, log, work: async () => void (await work()) });
+    const loop = (name: string, everyMs: number, work: () => Promise<unknown>, restMs = 0) =>
+      new Loop({ name, everyMs, restMs, log, work: async () => void (await work()) });
     return {
       // Three tries within a lease, so that one slow answer does not lose it.
       keep: loop('shard lease', config.shardLeaseMs / 3, () => this.shards.keep()),
       map: loop('shard map', FOLLOW_MS, () => this.shardMap.refresh()),
-      follow: loop('amphorae', FOLLOW_MS, () => this.roster.follow()),
-      statuses: loop('operating statuses', FOLLOW_MS, () => this.statusWriter.work()),
+      follow: loop('amphorae', FOLLOW_MS, () => this.roster.follow(), REST_MS),
+      statuses: loop('operating statuses', FOLLOW_MS, () => this.statusWriter.work(), REST_MS),
       flush: loop('liveness', config.flushIntervalMs, () => this.flusher.flush()),
       judge: loop('silence', config.healthCheckIntervalMs, () => this.judge.search()),
     };

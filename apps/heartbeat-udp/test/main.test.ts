@@ -55,9 +55,13 @@ function start(env: Record<string, string>) {
   let output = '';
   child.stdout.on('data', (data) => (output += data));
   child.stderr.on('data', (data) => (output += data));
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  // Not `exit`: what it wrote last may still be on its way then.
+  const exited = once(child, 'close').then(([code]) => code as number | null);
   return { child, exited, output: () => output };
 }
+
+/** Everything that the owner was told; requests may also say no more than that the listener lives. */
+const heartbeats = () => requests.flatMap((request) => request.heartbeats);
 
 describe('heartbeat-udp', () => {
   it('hands heartbeats on, and ends in order when it is told to', async () => {
@@ -81,15 +85,15 @@ describe('heartbeat-udp', () => {
     const socket = createSocket('udp4');
     const say = (seq: number) => socket.send(seal(body(1, seq)), port, '127.0.0.1');
     say(0);
-    await until(() => requests.length === 1);
+    await until(() => heartbeats().length === 1);
     say(1);
     socket.send(Buffer.alloc(40), port, '127.0.0.1');
     socket.send(seal(body(2, 0)), port, '127.0.0.1');
-    await until(() => requests.flatMap(({ heartbeats }) => heartbeats).length === 3);
+    await until(() => heartbeats().length === 3);
     child.kill('SIGTERM');
     expect(await exited).toBe(0);
     socket.close();
-    expect(requests.flatMap(({ heartbeats }) => heartbeats)).toMatchObject([
+    expect(heartbeats()).toMatchObject([
       { amphoraId: amphoraId(1), seq: 0n },
       { amphoraId: amphoraId(1), seq: 1n },
       { amphoraId: amphoraId(2), seq: 0n },

@@ -149,7 +149,7 @@ describe('a batch whose answer is lost', () => {
       return {};
     });
     world.say(body(1, 0, { rx: 10 }));
-    await world.until(() => world.requestsTo('a:1').length === 1);
+    await world.until(() => world.requestsTo('a:1').length >= 1);
     world.say(body(1, 1, { rx: 7 }));
     world.say(body(2, 0));
     await world.until(() => world.heartbeatsAt('a:1').length === 6);

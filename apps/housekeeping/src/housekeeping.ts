@@ -1,10 +1,10 @@
 import {
+  AgentConfigs,
   AMPHORA_CHANNEL,
   Amphorae,
   type Database,
   Duties,
   ExpiringCertificates,
-  FailoverCandidates,
   Flows,
   Leftovers,
   Purges,
@@ -13,6 +13,7 @@ import {
   type Tx,
 } from '@octavia/db';
 import {
+  configureAmphora,
   createLoadBalancer,
   deleteAmphora,
   deleteLoadBalancer,
@@ -40,6 +41,8 @@ const PURGE_BATCH = 500;
 const PURGE_BATCHES = 20;
 /** Time between two searches for rows whose owner is gone: they compare whole tables. */
 const LEFTOVERS_MS = 600_000;
+/** Between two rounds, ms, also when amphorae change all the time: a storm of them costs a few rounds, not one each. */
+const REST_MS = 200;
 /** What a change of an amphora may concern. */
 const OF_AMPHORAE = ['spare_pool', 'deletions'];
 
@@ -50,6 +53,7 @@ export class Housekeeping {
   readonly #flows = new Flows();
   readonly #leftovers = new Leftovers();
   readonly #purges = new Purges();
+  readonly #agentConfigs = new AgentConfigs();
   readonly #pool: ClassSparePool;
   readonly #certificates: CertificateRotation;
   readonly #round: DutyRound;
@@ -71,11 +75,16 @@ export class Housekeeping {
       bufferMs: config.certificates.bufferMs,
       flowDeadlineMs: config.flowDeadlineMs,
       certificates: new ExpiringCertificates(),
-      candidates: new FailoverCandidates(),
       flows: this.#flows,
     });
     this.#round = new DutyRound({ db, duties: this.#duties, log });
-    this.#loop = new Loop({ name: 'duties', everyMs: config.intervalMs, work: () => this.round(), log });
+    this.#loop = new Loop({
+      name: 'duties',
+      everyMs: config.intervalMs,
+      restMs: REST_MS,
+      work: () => this.round(),
+      log,
+    });
   }
 
   /** What runs, in the order of starting. */
@@ -102,6 +111,7 @@ export class Housekeeping {
       { name: 'deletions', everyMs: everyRound, work: () => this.#delete() },
       { name: 'stranded_load_balancers', everyMs: everyRound, work: () => this.#resettle() },
       { name: 'certificates', everyMs: certificates.intervalMs, work: () => this.#certificates.rotate() },
+      { name: 'agent_settings', everyMs: everyRound, work: () => this.#configure() },
       { name: 'orphans', everyMs: orphans.intervalMs, work: () => this.#sweep() },
       { name: 'purge', everyMs: Math.floor(cleanupIntervalMs * 0.9), work: () => this.#purge(this.#purges.aged) },
       { name: 'purge_leftovers', everyMs: LEFTOVERS_MS, work: () => this.#purge(this.#purges.leftovers) },
@@ -156,6 +166,17 @@ export class Housekeeping {
     else if (provisioningStatus === 'PENDING_DELETE')
       await this.#flows.start(tx, deleteLoadBalancer(id, asking, options));
     else await this.#flows.ensurePush(tx, updateLoadBalancer(id, asking, options));
+  }
+
+  /** Agents that were told another heartbeat key, interval or list of controllers than the workers' settings are now. */
+  async #configure(): Promise<void> {
+    const { db, log, config } = this.#options;
+    const options = { deadlineMs: config.flowDeadlineMs };
+    for (const { amphoraId, loadBalancerId, projectId } of await this.#agentConfigs.due(db.reader)) {
+      const flow = configureAmphora(amphoraId, loadBalancerId, requester(projectId), options);
+      await db.transaction((tx) => this.#flows.start(tx, flow));
+      log.info({ [ATTR.AMPHORA_ID]: amphoraId }, 'agent is told the new settings');
+    }
   }
 
   async #sweep(): Promise<void> {

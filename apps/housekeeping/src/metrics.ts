@@ -1,9 +1,12 @@
-import { amphoraCensus, type Tx } from '@octavia/db';
+import { amphoraCensus, Orphans, type Tx } from '@octavia/db';
 import type { AmphoraStatus } from '@octavia/domain';
 import { ATTR, METRIC, meter } from '@octavia/service';
 
 /** Statuses that are shown also when no amphora has them. */
 const STATUSES: readonly AmphoraStatus[] = ['BOOTING', 'READY', 'ALLOCATED', 'PENDING_DELETE', 'ERROR', 'PRESERVED'];
+
+/** Kinds of orphans that are shown also when there is none; drivers may know more. */
+const ORPHAN_KINDS: readonly string[] = ['instance', 'vip', 'port', 'secret'];
 
 /** What housekeeping counts and measures. Make it after telemetry is loaded. */
 export class HousekeepingMetrics {
@@ -29,6 +32,7 @@ export class HousekeepingMetrics {
     const ready = gauge(METRIC.SPARE_COUNT, '{amphora}', 'Spare amphorae that are ready');
     const wanted = gauge(METRIC.SPARE_WANTED, '{amphora}', 'Spare amphorae that there should be');
     const amphorae = gauge(METRIC.AMPHORA_COUNT, '{amphora}', 'Amphorae by status');
+    const orphans = gauge(METRIC.ORPHAN_COUNT, '{orphan}', 'What the newest search found that belongs to nobody');
     const certificates = gauge(METRIC.CERTIFICATE_REMAINING, 's', 'Time until a certificate runs out');
     meter().addBatchObservableCallback(
       async (result) => {
@@ -40,11 +44,14 @@ export class HousekeepingMetrics {
           const count = byStatus.find((one) => one.status === status)?.count ?? 0;
           result.observe(amphorae, count, { [ATTR.AMPHORA_STATUS]: status });
         }
+        const found = new Map(ORPHAN_KINDS.map((kind) => [kind, 0]));
+        for (const { kind, count } of await new Orphans().counts(tx)) found.set(kind, count);
+        for (const [kind, count] of found) result.observe(orphans, count, { [ATTR.ORPHAN_KIND]: kind });
         if (certificateSeconds !== null) {
           result.observe(certificates, certificateSeconds, { [ATTR.CERTIFICATE_KIND]: 'amphora' });
         }
       },
-      [ready, wanted, amphorae, certificates],
+      [ready, wanted, amphorae, certificates, orphans],
     );
   }
 }

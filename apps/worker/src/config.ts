@@ -13,6 +13,9 @@ import {
   text,
 } from '@octavia/service';
 
+/** What amphorae of the local drivers are. */
+export const LOCAL_MODES = ['loopback', 'namespaces'] as const;
+
 const shape = {
   grpc: grpcServerSettings,
   database: {
@@ -61,6 +64,10 @@ const shape = {
       doc: 'What issues the certificates of agents.',
     }),
   },
+  noopFolder: text('NOOP_FOLDER', {
+    default: '',
+    doc: 'Folder where noop drivers keep the world that they pretend, so that it outlives the worker: for tests.',
+  }),
   local: {
     installationId: text('INSTALLATION_ID', {
       doc: 'Id of this installation. Addresses of local drivers are derived from it, so that two share a machine.',
@@ -72,6 +79,31 @@ const shape = {
     }),
     agentBundle: file('AGENT_BUNDLE_FILE', { optional: true, doc: 'Bundle of the amphora agent, for local amphorae.' }),
     haproxyCmd: text('HAPROXY_CMD', { default: '', doc: 'Program of HAProxy, for local amphorae.' }),
+    mode: oneOf('LOCAL_MODE', LOCAL_MODES, {
+      default: 'loopback',
+      doc: 'What local amphorae are: processes on addresses of 127.0.0.0/8, or network namespaces on bridges of their own (root only).',
+    }),
+    limits: {
+      cpus: integer('LOCAL_AMPHORA_CPUS', {
+        default: 2,
+        min: 1,
+        max: 1024,
+        doc: 'Processors that one amphora may use, in namespaces mode, where the machine has control groups.',
+      }),
+      memoryMib: integer('LOCAL_AMPHORA_MEMORY', {
+        default: 1024,
+        min: 256,
+        max: 1_048_576,
+        unit: 'MiB',
+        doc: 'Memory that one amphora may use, likewise.',
+      }),
+      pids: integer('LOCAL_AMPHORA_PIDS', {
+        default: 1024,
+        min: 128,
+        max: 4_194_304,
+        doc: 'Processes and threads that one amphora may have, likewise.',
+      }),
+    },
   },
   buildSlots: integer('BUILD_SLOTS', {
     default: 0,
@@ -134,6 +166,9 @@ export const readConfig = settings(shape, (config) => {
   };
   const { drivers, local, agent, certificates, flows } = config;
   needs(drivers.compute === 'local', 'AGENT_BUNDLE_FILE', local.agentBundle, 'COMPUTE_DRIVER=local');
+  if (local.mode === 'namespaces' && (drivers.compute !== 'local' || drivers.network !== 'local')) {
+    found.push({ name: 'LOCAL_MODE', problem: 'namespaces needs COMPUTE_DRIVER=local and NETWORK_DRIVER=local' });
+  }
   const isHaproxy = drivers.amphora === 'haproxy';
   needs(isHaproxy, 'AGENT_CLIENT_CERT_FILE', agent.clientCertFile, 'AMPHORA_DRIVER=haproxy');
   needs(isHaproxy, 'AGENT_SERVER_CA_FILE', agent.serverCaFile, 'AMPHORA_DRIVER=haproxy');

@@ -1,12 +1,12 @@
-import { type Database, Deployments, type ManagedSubnet, Subnets } from '@octavia/db';
+import { AgentConfigs, type Database, Deployments, type ManagedSubnet, Subnets } from '@octavia/db';
 import type { NetworkDriver } from '@octavia/drivers';
 import type { Part } from '@octavia/service';
 
 /**
  * Tells the database at the start what the drivers can do, so that the API admits nothing else, and which subnets' addresses it
- * manages.
+ * manages; and what agents are to be told from now on.
  */
-export function deployment(db: Database, network: NetworkDriver): Part {
+export function deployment(db: Database, network: NetworkDriver, agentDigest: string): Part {
   return {
     name: 'deployment',
     async start() {
@@ -16,6 +16,7 @@ export function deployment(db: Database, network: NetworkDriver): Part {
       await db.transaction(async (tx) => {
         await new Deployments().put(tx, network.abilities);
         await new Subnets().upsert(tx, subnets);
+        await new AgentConfigs().want(tx, agentDigest);
       });
     },
     async stop() {},

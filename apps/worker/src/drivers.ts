@@ -1,13 +1,23 @@
 import { availableParallelism } from 'node:os';
-import { DRIVER_NAMES, type Drivers, type DriversConfig, loopbackPlan, openDrivers } from '@octavia/drivers';
+import {
+  DRIVER_NAMES,
+  type Drivers,
+  type DriversConfig,
+  loopbackPlan,
+  type NamespacePlan,
+  openDrivers,
+  prepareNamespaces,
+} from '@octavia/drivers';
 import { ATTR, METRIC, meter, type Part, type TlsFiles } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
 
-/** Opens the drivers that the settings name. */
-export function driversOf(config: WorkerConfig): Drivers {
+/** Opens the drivers that the settings name. @throws ComputeUnavailable when this machine cannot do what LOCAL_MODE asks for */
+export async function driversOf(config: WorkerConfig): Promise<Drivers> {
+  const { mode, ...local } = config.local;
+  const namespaces = mode === 'namespaces' ? await prepareNamespaces(local) : undefined;
   return openDrivers({
-    compute: computeOf(config),
-    network: networkOf(config),
+    compute: computeOf(config, namespaces),
+    network: networkOf(config, namespaces),
     amphora: amphoraOf(config),
     certificates: issuerOf(config),
   });
@@ -53,30 +63,39 @@ function watchBreakers(drivers: Drivers): void {
     });
 }
 
-function computeOf({ drivers, local }: WorkerConfig): DriversConfig['compute'] {
-  if (drivers.compute === 'noop') return { driver: 'noop' };
-  const { managementFirst, managementLast } = loopbackPlan(local.installationId);
+function noop(folder: string) {
+  return { driver: 'noop', options: folder ? { folder } : {} } as const;
+}
+
+function computeOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['compute'] {
+  if (drivers.compute === 'noop') return noop(noopFolder);
+  const loopback = loopbackPlan(local.installationId);
   return {
     driver: 'local',
     options: {
       dataFolder: local.dataFolder,
       runtimeFolder: local.runtimeFolder,
-      managementFirst,
-      managementLast,
+      managementFirst: namespaces?.management.first ?? loopback.managementFirst,
+      managementLast: namespaces?.management.last ?? loopback.managementLast,
       agentBundlePath: local.agentBundle ?? '',
       ...(local.haproxyCmd ? { haproxyCmd: local.haproxyCmd } : {}),
+      ...(namespaces ? { namespaces, limits: local.limits } : {}),
     },
   };
 }
 
-function networkOf({ drivers, local }: WorkerConfig): DriversConfig['network'] {
-  if (drivers.network === 'noop') return { driver: 'noop' };
+function networkOf({ drivers, local, noopFolder }: WorkerConfig, namespaces?: NamespacePlan): DriversConfig['network'] {
+  if (drivers.network === 'noop') return noop(noopFolder);
+  const { dataFolder } = local;
+  if (namespaces) {
+    return { driver: 'local', options: { dataFolder, namespaces, subnets: [{ ...namespaces.vip, name: 'vips' }] } };
+  }
   const { vipSubnet } = loopbackPlan(local.installationId);
   return { driver: 'local', options: { dataFolder: local.dataFolder, subnets: [{ ...vipSubnet, name: 'loopback' }] } };
 }
 
-function amphoraOf({ drivers, agent }: WorkerConfig): DriversConfig['amphora'] {
-  if (drivers.amphora === 'noop') return { driver: 'noop' };
+function amphoraOf({ drivers, agent, noopFolder }: WorkerConfig): DriversConfig['amphora'] {
+  if (drivers.amphora === 'noop') return noop(noopFolder);
   const { clientCertFile = '', clientKeyFile, serverCaFile = '' } = agent;
   return { driver: 'haproxy', options: { clientCertFile, serverCaFile, ...(clientKeyFile ? { clientKeyFile } : {}) } };
 }

@@ -1,8 +1,10 @@
 import {
+  AgentConfigs,
   Amphorae,
   BuildSlots,
   Events,
   ExternalResources,
+  FenceConfirmations,
   Flows,
   LoadBalancers,
   Orphans,
@@ -14,10 +16,16 @@ import {
 import type { Drivers } from '@octavia/drivers';
 import { formatHostPort } from '@octavia/service';
 import type { WorkerConfig } from './config.ts';
+import { agentSettingsDigest } from './steps/agent-config.ts';
 import type { World } from './world.ts';
 
 /** Puts together what the steps of our flows reach. */
 export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: Settings): World {
+  const agent = {
+    controllerIpPortList: config.agent.controllers.map(formatHostPort),
+    heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
+    heartbeatKey: config.agent.heartbeatKey,
+  };
   return {
     compute: drivers.compute,
     network: drivers.network,
@@ -31,14 +39,12 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     events: new Events(),
     secrets: new Secrets(parseKeyRing(config.secretsKeys)),
     externalResources: new ExternalResources(),
+    fenceConfirmations: new FenceConfirmations(),
     settlement: new Settlement(),
     orphans: new Orphans(),
+    agentConfigs: new AgentConfigs(),
     settings: {
-      agent: {
-        controllerIpPortList: config.agent.controllers.map(formatHostPort),
-        heartbeatIntervalMs: config.agent.heartbeatIntervalMs,
-        heartbeatKey: config.agent.heartbeatKey,
-      },
+      agent: { ...agent, digest: agentSettingsDigest(agent) },
       amphora: config.amphora,
       buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,

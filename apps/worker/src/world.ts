@@ -1,8 +1,10 @@
 import type {
+  AgentConfigs,
   Amphorae,
   BuildSlots,
   Events,
   ExternalResources,
+  FenceConfirmations,
   Flows,
   LoadBalancers,
   Orphans,
@@ -36,8 +38,10 @@ export interface World {
   readonly events: Events;
   readonly secrets: Secrets;
   readonly externalResources: ExternalResources;
+  readonly fenceConfirmations: FenceConfirmations;
   readonly settlement: Settlement;
   readonly orphans: Orphans;
+  readonly agentConfigs: AgentConfigs;
   readonly settings: WorkerSettings;
 }
 
@@ -47,6 +51,8 @@ export interface WorkerSettings {
     readonly controllerIpPortList: readonly string[];
     readonly heartbeatIntervalMs: number;
     readonly heartbeatKey: string;
+    /** Of all that. */
+    readonly digest: string;
   };
   /** Which amphorae this worker builds and takes. */
   readonly amphora: Omit<AmphoraClass, 'topology'>;
@@ -102,7 +108,7 @@ export function callOf({ signal, fence }: EngineContext): Pick<EngineContext, 's
 export async function tellMilestone(
   tx: Tx,
   { flow, events }: Context,
-  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed',
+  kind: 'amphora_fenced' | 'vip_plugged' | 'configuration_pushed' | 'amphora_enrolled' | 'orphan_left',
   subject: { readonly loadBalancerId: string; readonly amphoraId: string },
   payload: Record<string, string | number | boolean>,
 ): Promise<void> {

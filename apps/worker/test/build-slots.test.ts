@@ -61,7 +61,7 @@ describe('builds', () => {
 
   it('wait in a line that is shown, hold no worker, and go failovers first, then tenants, then spares', async () => {
     // One that is to fail over; it was made while nothing waited.
-    await world.work({}, { buildSlots: 1, concurrency: 3, failoverSlots: 1 });
+    await world.work({}, { buildSlots: 1, limits: { concurrency: 3, failoverSlots: 1 } });
     const old = await world.create();
     await world.settled(old);
     const [victim] = await world.serving(old);

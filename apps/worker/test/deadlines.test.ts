@@ -99,7 +99,7 @@ describe('a flow whose deadline passes', () => {
           return provisioningStatus === 'ERROR';
         });
         const lb = await world.lb(id);
-        expect(lb.fault?.reason).toBe('DEADLINE_EXCEEDED');
+        expect(lb.fault?.reason).toBe(outage === 'compute.fence' ? 'FENCE_NOT_CONFIRMED' : 'DEADLINE_EXCEEDED');
         expect(lb.fault?.message).toContain(WORDS);
         expect((await world.listener(listener)).provisioning_status).not.toMatch(/^PENDING_(CREATE|UPDATE)/);
 

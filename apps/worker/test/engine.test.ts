@@ -7,6 +7,7 @@ import type { NewFlow } from '@octavia/domain';
 import { logger } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { GiveUp } from '../src/engine/flow.ts';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { type Behaviour, Outside, type TestParts, testFlows } from './test-flows.ts';
 
@@ -64,22 +65,35 @@ function wanted(
 const start = (flow: NewFlow) => db.transaction((tx) => flows.start(tx, flow));
 
 async function runner(
-  more: { drainMs?: number; concurrency?: number; without?: number } = {},
+  more: { drainMs?: number; concurrency?: number; without?: number; giveUp?: GiveUp; slowMs?: number } = {},
 ): Promise<FlowRunner<TestParts>> {
   const made = new FlowRunner<TestParts>({
     db,
     leaseDb,
     definitions: testFlows.filter(({ version }) => version !== more.without),
     parts: { world: new Outside(db) },
-    limits: { leaseMs: LEASE_MS, concurrency: more.concurrency ?? 4, failoverSlots: 1, drainMs: more.drainMs ?? 2_000 },
+    limits: {
+      leaseMs: LEASE_MS,
+      concurrency: more.concurrency ?? 4,
+      failoverSlots: 1,
+      drainMs: more.drainMs ?? 2_000,
+      slowMs: more.slowMs ?? 300,
+    },
     log: logger('test'),
+    ...(more.giveUp ? { giveUp: more.giveUp } : {}),
   });
   await made.start();
   runners.push(made);
   return made;
 }
 
-async function workerProcess(): Promise<ChildProcess> {
+function remembering(): { giveUp: GiveUp; abandoned: string[] } {
+  const abandoned: string[] = [];
+  const giveUp: GiveUp = async (_, flow, fault) => void abandoned.push(`${flow.id} ${fault.reason}`);
+  return { giveUp, abandoned };
+}
+
+async function workerProcess(env: Record<string, string> = {}): Promise<ChildProcess> {
   const child = spawn(process.execPath, ['--conditions=@octavia/source', 'test/engine-process.ts'], {
     env: {
       ...process.env,
@@ -87,6 +101,7 @@ async function workerProcess(): Promise<ChildProcess> {
       TEST_LEASE_MS: String(LEASE_MS),
       LOG_LEVEL: 'silent',
       NODE_OPTIONS: '',
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -288,6 +303,41 @@ describe('the engine of flows', () => {
     expect((await effects(id)).slice(-2)).toEqual(['undo two', 'settled FAILED']);
   });
 
+  it('says what it waits for, and gives up with that reason, where a step says that it waits for somebody', async () => {
+    await runner();
+    const id = await start(wanted('test.await', uuidv7(), { two: 'unavailable' }, { deadlineMs: 600 }));
+    const waits = async () => (await flows.get(db.reader, id)).waitingFor === 'somebody to bring it back';
+    await until('a wait', waits);
+    const flow = await ended(id);
+    expect(flow).toMatchObject({ state: 'FAILED', lastError: { reason: 'AWAY' } });
+    expect((await effects(id)).slice(-2)).toEqual(['undo two', 'settled FAILED']);
+  });
+
+  it('ends a flow whose settlement always throws, once, and leaves what it works on in ERROR', async () => {
+    const { giveUp, abandoned } = remembering();
+    await runner({ giveUp });
+    const key = uuidv7();
+    const id = await start(wanted('test.build', key, { settle: 'fail' }));
+    expect(await ended(id)).toMatchObject({ state: 'FAILED', epoch: 1, lastError: { reason: 'SETTLE_FAILED' } });
+    expect(abandoned).toEqual([`${id} SETTLE_FAILED`]);
+    // Nothing of the tries is left, and the turn is free.
+    expect(await effects(id)).toEqual(['do one', 'do two', 'do three']);
+    expect(await ended(await start(wanted('test.push', key)))).toMatchObject({ state: 'SUCCEEDED' });
+  });
+
+  it('goes on with other flows while as many as it has slots wait for something outside', async () => {
+    await runner({ concurrency: 3 });
+    const hanging = await Promise.all(
+      Array.from({ length: 3 }, () => start(wanted('test.build', uuidv7(), { one: 'wait' }))),
+    );
+    const at = performance.now();
+    const other = await start(wanted('test.push', uuidv7()));
+    expect(await ended(other)).toMatchObject({ state: 'SUCCEEDED' });
+    expect(performance.now() - at).toBeLessThan(10_000);
+    await open('one');
+    for (const id of hanging) await ended(id);
+  });
+
   it('cuts a step off at the deadline', async () => {
     await runner();
     const id = await start(wanted('test.build', uuidv7(), { two: 'wait' }, { deadlineMs: 300 }));
@@ -316,8 +366,27 @@ describe('the engine of flows', () => {
     expect(await effects(next)).toEqual(['do zero', 'do two', 'settled SUCCEEDED']);
   });
 
+  it('lets a worker of the next version finish what one of the version before had half done, in its own steps', async () => {
+    const old = await workerProcess({ TEST_WITHOUT_VERSION: '2' });
+    const forward = await start(wanted('test.build', uuidv7(), { two: 'wait' }));
+    const backward = await start(wanted('test.build', uuidv7(), { three: 'fail', 'undo two': 'wait' }));
+    await happened(forward, 'do two');
+    await happened(backward, 'undo two');
+    // Asked for by a gateway of the next version: waits for a worker that knows it.
+    const next = await start(wanted('test.build', uuidv7(), {}, { version: 2 }));
+    old.kill('SIGKILL');
+    await open('two');
+    await open('undo two');
+    await runner();
+    expect(await ended(forward)).toMatchObject({ state: 'SUCCEEDED', version: 1, epoch: 2 });
+    expect((await effects(forward)).slice(-3)).toEqual(['do two', 'do three', 'settled SUCCEEDED']);
+    expect(await ended(backward)).toMatchObject({ state: 'FAILED', version: 1 });
+    expect(await ended(next)).toMatchObject({ state: 'SUCCEEDED', version: 2 });
+    expect(await effects(next)).toEqual(['do zero', 'do two', 'settled SUCCEEDED']);
+  });
+
   it('keeps a slot for failovers when all others are busy', async () => {
-    await runner({ concurrency: 2 });
+    await runner({ concurrency: 2, slowMs: 60_000 });
     const busy = [await start(wanted('test.build', uuidv7(), { one: 'wait' }))];
     busy.push(await start(wanted('test.build', uuidv7(), { one: 'wait' })));
     await happened(busy[0] ?? '', 'do one');

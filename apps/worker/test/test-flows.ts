@@ -12,6 +12,8 @@ export interface Script {
 }
 /** `wait`: until the gate of its name opens. `ignore`: the same, deaf to its signal. `unavailable`: so long as the gate is shut. */
 export type Behaviour = 'wait' | 'ignore' | 'unavailable' | 'fail' | 'transaction';
+/** Reason of the error of a step that is `unavailable`. */
+export const AWAY = 'AWAY';
 export interface TestParts {
   readonly world: Outside;
 }
@@ -57,7 +59,7 @@ async function behave(name: string, { script }: State, { world, signal, transact
   if (behaviour === 'ignore') await world.waitFor(name);
   if (behaviour === 'fail') throw new Broken(`${name} is broken`);
   if (behaviour === 'unavailable' && !(await world.isOpen(name))) {
-    throw new Unavailable('AWAY', `what ${name} needs is away`);
+    throw new Unavailable(AWAY, `what ${name} needs is away`);
   }
   if (behaviour === 'transaction') {
     await world.waitFor(name);
@@ -92,7 +94,11 @@ const note = (name: string): Flow<State, TestParts> => ({
   name,
   version: 1,
   steps: [step('one'), undoable('two'), undoable('three')],
-  async settle(tx, { flow, outcome }) {
+  async settle(tx, { flow, outcome, state }) {
+    if (state.script.settle === 'fail') {
+      await tx.query(`INSERT INTO effect (flow_id, what) VALUES ($1, 'in a settlement that fails')`, [flow.id]);
+      throw new TypeError('a bug of ours');
+    }
     await tx.query('INSERT INTO effect (flow_id, what) VALUES ($1, $2)', [flow.id, `settled ${outcome}`]);
     return null;
   },
@@ -103,5 +109,9 @@ export const testFlows: readonly Flow<State, TestParts>[] = [
   { ...note('test.delete'), isStoppable: false },
   { ...note('test.failover'), steps: [step('one')] },
   { ...note('test.push'), steps: [step('one')] },
+  {
+    ...note('test.await'),
+    steps: [step('one'), { ...undoable('two'), awaits: { [AWAY]: 'somebody to bring it back' } }],
+  },
   { ...note('test.build'), version: 2, steps: [step('zero'), undoable('two')] },
 ];

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Amphorae,
+  abandon,
   Database,
   Flows,
   Listeners,
@@ -35,7 +36,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { FlowRunner } from '../src/engine/flow-runner.ts';
 import { definitions } from '../src/flows/index.ts';
 import { openWorld } from '../src/open-world.ts';
-import type { World } from '../src/world.ts';
+import type { AnyWorkerFlow, World } from '../src/world.ts';
 
 export const requester = { projectId: 'project', userId: 'user', requestId: 'request' };
 const caller = { author: 'user', requestId: 'request' };
@@ -51,14 +52,13 @@ export class TestWorld {
   readonly test: TestDatabase;
   readonly db: Database;
   readonly #leaseDb: Database;
-  readonly compute = new NoopComputeDriver();
-  /** What another compute driver isolated, the noop network does not know. */
-  readonly network = new NoopNetworkDriver({
-    isFenced: async (amphoraId) => !this.#isComputeOurs || this.compute.isFenced(amphoraId),
-  });
+  readonly compute: NoopComputeDriver;
+  readonly network: NoopNetworkDriver;
   /** What the agents' check says; null: good. */
-  refuse: (configuration: string) => string | null = () => null;
-  readonly amphora = new NoopAmphoraDriver({ check: (configuration) => this.refuse(configuration) });
+  refuse: (configuration: string, amphoraId: string) => string | null = () => null;
+  /** The configurations that passed it, in order. */
+  readonly taken: string[] = [];
+  readonly amphora: NoopAmphoraDriver;
   readonly certificates = new NoopCertificatesDriver();
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
@@ -70,32 +70,58 @@ export class TestWorld {
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
-  constructor(test: TestDatabase) {
+  /** @param folder where other processes find the same outside; null: in this process alone */
+  constructor(test: TestDatabase, folder: string | null = null) {
     this.test = test;
+    this.compute = new NoopComputeDriver({ folder });
+    // What another compute driver isolated, the noop network does not know.
+    const isFenced = async (amphoraId: string) => !this.#isComputeOurs || this.compute.isFenced(amphoraId);
+    this.network = new NoopNetworkDriver({ folder, isFenced });
+    this.amphora = new NoopAmphoraDriver({ folder, check: (...asked) => this.#check(...asked) });
     this.db = new Database({ url: test.url, applicationName: 'test' });
     this.#leaseDb = new Database({ url: test.url, applicationName: 'test leases', poolSize: 1 });
   }
 
-  static async open(): Promise<TestWorld> {
-    const world = new TestWorld(await testDatabase());
+  /** @param folder as in the constructor @param prepare changes the database before anything uses it */
+  static async open({
+    folder = null,
+    prepare = async () => {},
+  }: {
+    readonly folder?: string | null;
+    readonly prepare?: (url: string) => Promise<unknown>;
+  } = {}): Promise<TestWorld> {
+    const test = await testDatabase();
+    await prepare(test.url);
+    const world = new TestWorld(test, folder);
     await Promise.all([world.db.start(), world.#leaseDb.start()]);
     const { vipRange, ...subnet } = NOOP_SUBNET;
     if (vipRange) await world.db.transaction((tx) => new Subnets().upsert(tx, [{ ...subnet, vipRange }]));
     return world;
   }
 
-  /** @param drivers in the place of the noop ones */
+  #check(configuration: string, amphoraId: string): string | null {
+    const refusal = this.refuse(configuration, amphoraId);
+    if (refusal === null) this.taken.push(configuration);
+    return refusal;
+  }
+
+  /** @param drivers in the place of the noop ones @param options of the worker */
   async work(
     drivers: Partial<Pick<Drivers, 'compute' | 'network' | 'amphora' | 'certificates'>> = {},
-    { buildSlots = null, ...limits }: Partial<typeof LIMITS> & { readonly buildSlots?: number | null } = {},
+    options: {
+      readonly definitions?: readonly AnyWorkerFlow[];
+      readonly limits?: Partial<typeof LIMITS>;
+      readonly buildSlots?: number | null;
+    } = {},
   ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
     this.#isComputeOurs = drivers.compute === undefined;
     this.#runner = new FlowRunner<World>({
       db: this.db,
       leaseDb: this.#leaseDb,
-      definitions,
-      limits: { ...LIMITS, ...limits },
+      definitions: options.definitions ?? definitions,
+      giveUp: abandon,
+      limits: { ...LIMITS, ...options.limits },
       log: pino({ level: 'error' }, { write: (line: string) => this.#complaints.push(line) }),
       parts: openWorld(
         { compute, network, amphora, certificates, ...drivers },
@@ -107,7 +133,7 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
-          buildSlots,
+          buildSlots: options.buildSlots ?? null,
           vipRestMs: 60_000,
           flows: { deadlineMs: 60_000, mendMs: MEND_MS },
         },
@@ -243,12 +269,18 @@ export class TestWorld {
 
   /** Builds a spare and waits until it is ready. */
   async spare(status = 'READY'): Promise<string> {
+    const id = await this.askForSpare();
+    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
+    return id;
+  }
+
+  /** As housekeeping: row and flow of a spare. */
+  async askForSpare(deadlineMs = 60_000): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
       await this.amphorae.insert(tx, { id, projectId: 'project', ...caller, class: CLASS, computeDriver: 'noop' });
-      await this.flows.start(tx, createAmphora(id, requester));
+      await this.flows.start(tx, createAmphora(id, requester, { deadlineMs }));
     });
-    await this.until('a spare', async () => (await this.amphorae.get(this.db.reader, id)).status === status);
     return id;
   }
 
@@ -272,7 +304,7 @@ export class TestWorld {
     return this.lb(id);
   }
 
-  async until(what: string, condition: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+  async until(what: string, condition: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
     const end = performance.now() + limitMs;
     while (!(await condition())) {
       if (performance.now() > end) {

@@ -1,4 +1,5 @@
 /** The only SQL: schema, migrations, repositories. */
+export { abandon } from './abandon.ts';
 export * from './amphora/index.ts';
 export * from './backup/index.ts';
 export { Database, type DatabaseOptions, type Guard, type Tx } from './core/database.ts';
@@ -9,5 +10,12 @@ export * from './duty/index.ts';
 export * from './flow/index.ts';
 export * from './health/index.ts';
 export * from './intent/index.ts';
+export { type Migration, migrations } from './migrations/index.ts';
 export * from './offer/index.ts';
-export { REFUSED_REASONS, type Refusal, Settlement } from './settle.ts';
+export {
+  DEPENDS_ON_REFUSED,
+  REFUSED_REASONS,
+  type Refusal,
+  type RefusedChange,
+  Settlement,
+} from './settlement/index.ts';

@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Database, migrate } from '../src/index.ts';
+import { Database, isDatabaseTrouble, migrate } from '../src/index.ts';
 import { type TestDatabase, testDatabase } from '../src/testing/index.ts';
 
 describe('the database of a process', () => {
@@ -43,6 +43,26 @@ describe('the database of a process', () => {
       guard: { ...guard, values: [1] },
     });
     expect(await db.reader.query(`SELECT name FROM duty WHERE name = 'guarded'`)).toHaveLength(1);
+  });
+
+  it('gives up the locks of a transaction whose process was stopped in it', async () => {
+    await db.reader.query(`INSERT INTO duty (name) VALUES ('stopped in')`);
+    const stopped = new Database({ url: test.url, applicationName: 'stopped', idleInTransactionMs: 100 });
+    await stopped.start();
+    const isLocked = Promise.withResolvers<void>();
+    const wakes = Promise.withResolvers<void>();
+    const lock = `SELECT name FROM duty WHERE name = 'stopped in' FOR UPDATE`;
+    const work = stopped.transaction(async (tx) => {
+      await tx.query(lock);
+      isLocked.resolve();
+      await wakes.promise;
+    });
+    const failure = expect(work).rejects.toSatisfy(isDatabaseTrouble);
+    await isLocked.promise;
+    expect(await db.transaction((tx) => tx.query(lock))).toHaveLength(1);
+    wakes.resolve();
+    await failure;
+    await stopped.stop();
   });
 
   it('runs statements in the order in which they were started, without waiting for each', async () => {
@@ -101,16 +121,18 @@ describe('the database of a process', () => {
     expect(await Promise.all([migrate(test.url), migrate(test.url)])).toEqual([[], []]);
   });
 
-  it('refuses a schema that a newer release made', async () => {
+  it('refuses a schema from which a newer release took something away', async () => {
     const source = await new DataSource({ type: 'postgres', url: test.url }).initialize();
     try {
       await source.query(`INSERT INTO migration (timestamp, name) VALUES (9999999999999, 'Future9999999999999')`);
+      await source.query(`UPDATE schema_floor SET migration = 'Future9999999999999'`);
       const late = new Database({ url: test.url, applicationName: 'late' });
       await expect(late.start()).rejects.toThrow(/newer release \(Future9999999999999\)/);
       await late.stop();
       await expect(migrate(test.url)).rejects.toThrow(/newer release/);
     } finally {
       await source.query(`DELETE FROM migration WHERE name = 'Future9999999999999'`);
+      await source.query(`UPDATE schema_floor SET migration = 'Initial1795132800000'`);
       await source.destroy();
     }
   });

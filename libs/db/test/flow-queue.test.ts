@@ -75,6 +75,26 @@ describe('the queue of flows', () => {
     expect(turns.length).toBe(new Set(turns).size);
   });
 
+  it('gives several at once, each of another turn, the first of each and the most urgent first', async () => {
+    const keys = Array.from({ length: 4 }, () => uuidv7());
+    const first: string[] = [];
+    for (const key of keys) {
+      const create = await start(flow('load_balancer.create', key));
+      await start(flow('amphora.delete', key, { priority: 30, stopsOthers: false }));
+      first.push(create);
+    }
+    const urgent = await start(flow('load_balancer.failover', uuidv7()));
+    const several = (limit: number) =>
+      queue.claimSeveral(db.reader, { worker: 'test', leaseMs: LEASE_MS, known, onlyUrgent: false }, limit);
+    const two = (await several(2)).map((one) => one.flow.id);
+    expect(two.sort()).toEqual([urgent, first[0]].sort());
+    const rest = await several(100);
+    expect(rest.map((one) => one.flow.id).sort()).toEqual(first.slice(1).sort());
+    expect(await several(100)).toEqual([]);
+    for (const { lease } of rest) await finish(lease);
+    expect((await several(100)).map((one) => one.flow.name)).toEqual(rest.map(() => 'amphora.delete'));
+  });
+
   it('takes failovers before everything else, and leaves the last slots to them', async () => {
     await start(flow('load_balancer.create', uuidv7()));
     const failover = await start(flow('load_balancer.failover', uuidv7()));

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import {
   AlreadyExists,
+  deltaOf,
   EtagMismatch,
   etagOf,
   type Intent,
@@ -13,7 +14,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Database,
   Deployments,
-  deltaOf,
   Flows,
   HealthMonitors,
   Idempotency,

@@ -27,7 +27,7 @@ it('leaves updated_at to the caller: settling and failing are our progress', asy
     );
     return rows.map((row: { provisioning_status: string; updated_at: Date | null }) => Object.values(row));
   };
-  await db.transaction((tx) => settlement.pushed(tx, lb.id, 1, true));
+  await db.transaction((tx) => settlement.pushed(tx, lb.id, 1));
   expect(await read()).toEqual([
     ['ACTIVE', null],
     ['ACTIVE', null],

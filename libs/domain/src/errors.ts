@@ -142,6 +142,28 @@ export class InUse extends DomainError {
   }
 }
 
+/** What a caller wants to look back to was recorded too long ago. */
+export class HistoryPurged extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'HISTORY_PURGED';
+  constructor(loadBalancerId: string, revision: number, oldest: number) {
+    super(
+      `Changes of load balancer ${loadBalancerId} since revision ${revision} are not kept any more. The oldest to go back to is ${oldest}.`,
+      { loadBalancerId, revision: String(revision), oldest: String(oldest) },
+    );
+  }
+}
+
+/** An object of an earlier revision does not fit any more. */
+export class RollbackNotPossible extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'ROLLBACK_NOT_POSSIBLE';
+  /** @param noun such as `pool`, in lower case @param why a sentence */
+  constructor(noun: string, id: string, why: string, options?: ErrorOptions) {
+    super(`The ${noun} ${id} cannot be as it was: ${why}`, { id, why }, options);
+  }
+}
+
 /** The provider cannot do that yet: nothing is accepted that no data plane would serve. */
 export class UnsupportedByProvider extends DomainError {
   readonly kind = 'state';

@@ -86,6 +86,11 @@ export class ComputeUnavailable extends Unavailable {
     super('COMPUTE_UNAVAILABLE', message, details, 1000, options);
   }
 }
+/** The amphora cannot get the VIP, and trying again is of no use: it was fenced, or it is not on this machine. */
+export class PlugFailed extends DomainError {
+  readonly kind = 'state';
+  readonly reason = 'PLUG_FAILED';
+}
 export class NetworkUnavailable extends Unavailable {
   constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
     super('NETWORK_UNAVAILABLE', message, details, 1000, options);
@@ -95,6 +100,12 @@ export class NetworkUnavailable extends Unavailable {
 export class AmphoraUnavailable extends Unavailable {
   constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
     super('AMPHORA_UNAVAILABLE', message, details, 1000, options);
+  }
+}
+/** The agent shows a certificate that has run out: nothing is sent to it before it has a new one, by another way. */
+export class AgentCertificateExpired extends Unavailable {
+  constructor(message: string, details: Record<string, string> = {}, options?: ErrorOptions) {
+    super('CERTIFICATE_EXPIRED', message, details, 1000, options);
   }
 }
 /** The agent checked a configuration and refused it: repeating it is of no use. `message` has HAProxy's words. */

@@ -11,6 +11,24 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
   await rename(draft, path);
 }
 
+/**
+ * As writeWhole, for several files: all are drafted, then `mayAppear` is asked, and unless it throws they appear one after the other.
+ * A crash between two leaves some old and some new, each whole.
+ */
+export async function writeAllWhole(
+  files: readonly (readonly [path: string, content: string | Uint8Array])[],
+  mayAppear: () => Promise<void>,
+): Promise<void> {
+  const drafts: string[] = [];
+  try {
+    for (const [path, content] of files) drafts.push(await writeDraft(path, content));
+    await mayAppear();
+    for (const [index, [path]] of files.entries()) await rename(drafts[index] ?? '', path);
+  } finally {
+    await Promise.all(drafts.map((draft) => rm(draft, { force: true })));
+  }
+}
+
 /** As writeWhole, but only if there is none yet. Returns whether it was made: of several callers, one hears true. */
 export async function writeOnce(path: string, content: string): Promise<boolean> {
   const draft = await writeDraft(path, content);

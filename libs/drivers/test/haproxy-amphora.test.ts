@@ -4,7 +4,13 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { describeAmphoraDriver } from '../src/amphora/amphora-driver.contract.ts';
 import { HaproxyAmphoraDriver } from '../src/amphora/haproxy/haproxy-amphora.ts';
 import type { HaproxyAmphoraOptions } from '../src/amphora/haproxy/options.ts';
-import { AmphoraError, AmphoraUnavailable, ConfigurationRefused, StaleFence } from '../src/errors.ts';
+import {
+  AgentCertificateExpired,
+  AmphoraError,
+  AmphoraUnavailable,
+  ConfigurationRefused,
+  StaleFence,
+} from '../src/errors.ts';
 import { ANSWERS, startStandInAgent, type Trouble } from './stand-in-https-agent.ts';
 import { until } from './until.ts';
 
@@ -41,8 +47,8 @@ describeAmphoraDriver('haproxy', async () => {
   };
 });
 
-async function open(options: Partial<HaproxyAmphoraOptions> = {}, certificateFor?: string) {
-  const world = await startStandInAgent(randomUUID(), { certificateFor });
+async function open(options: Partial<HaproxyAmphoraOptions> = {}, certificateFor?: string, validityMs?: number) {
+  const world = await startStandInAgent(randomUUID(), { certificateFor, validityMs });
   const driver = new HaproxyAmphoraDriver({
     ...world.files,
     readTimeoutMs: 2000,
@@ -56,6 +62,28 @@ async function open(options: Partial<HaproxyAmphoraOptions> = {}, certificateFor
   });
   return { ...world, driver };
 }
+
+describe('an agent whose certificate has run out', () => {
+  it('is sent nothing, and is looked at until it shows the new one', async () => {
+    const { driver, endpoint, agent, certificate, renew } = await open({}, undefined, -1000);
+    await expect(driver.rotateAgentCertificate(endpoint, 'key')).rejects.toBeInstanceOf(AgentCertificateExpired);
+    await expect(driver.getFacts(endpoint)).rejects.toThrow(/showed a certificate that has run out/);
+    expect(await driver.showsCertificate(endpoint, certificate)).toBe(true);
+    const renewed = await renew();
+    expect(await driver.showsCertificate(endpoint, certificate)).toBe(false);
+    expect(await driver.showsCertificate(endpoint, renewed)).toBe(true);
+    expect(agent.seen).toEqual([]);
+    expect(await driver.getFacts(endpoint)).toMatchObject({ apiVersion: '1.0' });
+  });
+
+  it('is unavailable like any other when it cannot be reached', async () => {
+    const { driver, endpoint, certificate } = await open();
+    const gone = { ...endpoint, agentPort: 1 };
+    await expect(driver.showsCertificate(gone, certificate)).rejects.toBeInstanceOf(AmphoraUnavailable);
+    const signal = AbortSignal.abort(new Error('asked to stop'));
+    await expect(driver.showsCertificate(endpoint, certificate, { signal })).rejects.toThrow('asked to stop');
+  });
+});
 
 describe('the haproxy driver', () => {
   it('makes the calls of a push in order: upload, then reload', async () => {

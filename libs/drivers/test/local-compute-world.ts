@@ -6,20 +6,49 @@ import { loopbackPlan } from '../src/addresses.ts';
 import { LocalComputeDriver } from '../src/compute/local/local-compute.ts';
 import { type LocalComputeOptions, layoutOf, pathsOf } from '../src/compute/local/options.ts';
 import { readProcess } from '../src/compute/local/process-table.ts';
+import { prepareNamespaces, removeNamespaces } from '../src/namespaces/prepare.ts';
 import { until } from './until.ts';
+
+/** Namespaces are made by root alone: as another user the tests of that mode are left out. */
+export const isRoot = process.geteuid?.() === 0;
 
 /** A local compute host in a folder of its own, with the stand-in agent; `stop` leaves nothing behind. */
 export async function startLocalCompute(options: Partial<LocalComputeOptions> = {}) {
   const root = await mkdtemp(join(tmpdir(), 'o-'));
   const plan = loopbackPlan(root);
   const all: LocalComputeOptions = {
-    dataFolder: join(root, 'data'),
-    runtimeFolder: join(root, 'run'),
+    ...foldersIn(root),
     managementFirst: plan.managementFirst,
     managementLast: plan.managementLast,
-    agentBundlePath: fileURLToPath(new URL('./fixtures/stand-in-agent.mjs', import.meta.url)),
+    agentBundlePath: AGENT,
     ...options,
   };
+  return worldOf(root, all, async () => {});
+}
+
+/** The same in namespaces mode. */
+export async function startNamespacesCompute(options: Partial<LocalComputeOptions> = {}) {
+  const root = await mkdtemp(join(tmpdir(), 'o-'));
+  const folders = foldersIn(root);
+  const plan = await prepareNamespaces({ installationId: root, ...folders, endsWithWriter: true });
+  const all: LocalComputeOptions = {
+    ...folders,
+    managementFirst: plan.management.first,
+    managementLast: plan.management.last,
+    agentBundlePath: AGENT,
+    namespaces: plan,
+    ...options,
+  };
+  return { plan, ...worldOf(root, all, () => removeNamespaces(folders)) };
+}
+
+const AGENT = fileURLToPath(new URL('./fixtures/stand-in-agent.mjs', import.meta.url));
+
+function foldersIn(root: string) {
+  return { dataFolder: join(root, 'data'), runtimeFolder: join(root, 'run') };
+}
+
+function worldOf(root: string, all: LocalComputeOptions, cleanUp: () => Promise<void>) {
   const driver = new LocalComputeDriver(all);
   const layout = layoutOf(all);
   const paths = (computeId: string) => pathsOf(layout, computeId.slice(-36));
@@ -46,6 +75,7 @@ export async function startLocalCompute(options: Partial<LocalComputeOptions> = 
     },
     stop: async () => {
       for (const { computeId } of await driver.list()) await driver.delete(computeId);
+      await cleanUp();
       await rm(root, { recursive: true, force: true });
     },
   };

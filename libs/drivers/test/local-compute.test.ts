@@ -10,12 +10,19 @@ import type { InstancePaths } from '../src/compute/local/options.ts';
 import { bootId, eachProcess, hasEnvironment, readProcess } from '../src/compute/local/process-table.ts';
 import { spawnAgent } from '../src/compute/local/spawn-agent.ts';
 import { ComputeUnavailable, InstanceOfAnotherHost } from '../src/errors.ts';
-import { startLocalCompute } from './local-compute-world.ts';
+import { isRoot, startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 import { until } from './until.ts';
 
 for (const usesCgroups of [true, false]) {
-  describeComputeDriver(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, async () => {
-    const world = await startLocalCompute({ usesCgroups });
+  describeLocal(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, () => startLocalCompute({ usesCgroups }));
+}
+describe.runIf(isRoot)('in namespaces mode, which needs root,', () => {
+  describeLocal('local', startNamespacesCompute);
+});
+
+function describeLocal(name: string, start: () => ReturnType<typeof startLocalCompute>) {
+  describeComputeDriver(name, async () => {
+    const world = await start();
     return {
       ...world,
       breakNext: null,
@@ -76,6 +83,44 @@ describe('a local instance', () => {
     expect((await stat(join(folder, 'etc/octavia/certs/server.pem'))).mode & 0o777).toBe(0o600);
     expect((await stat(folder)).mode & 0o777).toBe(0o700);
     expect((await stat(sockets)).mode & 0o777).toBe(0o700);
+  });
+
+  it('gets new files whole, its configuration made true again, and keeps those that are not named', async () => {
+    const { driver, paths, started } = await open();
+    const config = '/etc/octavia/amphora-agent.conf';
+    const [server, client] = ['/etc/octavia/certs/server.pem', '/etc/octavia/certs/client_ca.pem'];
+    const computeId = await driver.build({
+      amphoraId: randomUUID(),
+      configDriveFiles: { [config]: '', [server]: 'old', [client]: 'old' },
+    });
+    await started(computeId);
+    await driver.replaceFiles(computeId, {
+      [server]: 'new',
+      [config]: '[haproxy_amphora]\nbase_path = /var/lib/octavia\n',
+    });
+    const { folder } = paths(computeId);
+    const { lbNetworkIp } = await driver.get({ computeId });
+    expect(await readFile(join(folder, server), 'utf8')).toBe('new');
+    expect(await readFile(join(folder, client), 'utf8')).toBe('old');
+    expect(await readFile(join(folder, config), 'utf8')).toContain(
+      `${folder}/var/lib/octavia\nbind_host = ${lbNetworkIp}\n`,
+    );
+    expect((await stat(join(folder, server))).mode & 0o777).toBe(0o600);
+    expect((await readdir(join(folder, 'etc/octavia/certs'))).sort()).toEqual(['client_ca.pem', 'server.pem']);
+  });
+
+  it('keeps its files when the worker loses its flow between the drafts and their appearing', async () => {
+    const { driver, restart, paths, computeId } = await built();
+    const server = '/etc/octavia/certs/server.pem';
+    await driver.replaceFiles(computeId, { [server]: 'old' });
+    // The successor comes while the big file is drafted: it is admitted at once, the drafts take longer.
+    const at = (epoch: number) => ({ fence: { flowId: 'flow-1', epoch } });
+    await restart().get({ computeId }, at(2));
+    await expect(driver.replaceFiles(computeId, { [server]: 'stale' }, at(1))).rejects.toMatchObject({
+      reason: 'STALE_FENCE',
+    });
+    expect(await readFile(join(paths(computeId).folder, server), 'utf8')).toBe('old');
+    expect(await readdir(join(paths(computeId).folder, 'etc/octavia/certs'))).toEqual(['server.pem']);
   });
 
   it('does not inherit what our environment holds', async () => {
@@ -177,7 +222,8 @@ async function spawnLate(agentBundlePath: string, amphoraId: string, paths: Inst
     agentBundlePath,
     amphoraId,
     paths,
-    cgroupProcs: null,
+    cgroupProcs: [],
+    networkNamespace: null,
     environment: { MARKER: marker },
   });
   await until('the late agent is gone', async () => {

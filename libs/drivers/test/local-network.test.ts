@@ -7,7 +7,7 @@ import { loopbackPlan } from '../src/addresses.ts';
 import { FenceNotConfirmed, NetworkUnavailable, NoFreeAddress } from '../src/errors.ts';
 import { LocalNetworkDriver } from '../src/network/local/local-network.ts';
 import { describeNetworkDriver } from '../src/network/network-driver.contract.ts';
-import { startLocalCompute } from './local-compute-world.ts';
+import { isRoot, startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 
 async function start() {
   const dataFolder = await mkdtemp(join(tmpdir(), 'network-'));
@@ -23,6 +23,33 @@ async function start() {
 }
 
 describeNetworkDriver('local', start);
+describe.runIf(isRoot)('in namespaces mode, which needs root,', () => {
+  describeNetworkDriver('local', startNamespaces);
+});
+
+async function startNamespaces() {
+  const { driver: compute, ...world } = await startNamespacesCompute();
+  const { vip } = world.plan;
+  const { dataFolder } = world.options;
+  const subnets = [{ name: 'vips', ...vip }];
+  const open = () => new LocalNetworkDriver({ dataFolder, subnets, namespaces: world.plan });
+  const ids = new Map<string, string>();
+  return {
+    driver: open(),
+    restart: open,
+    timeOutNextCall: null,
+    amphorae: {
+      start: async () => {
+        const amphoraId = randomUUID();
+        const computeId = await compute.build({ amphoraId });
+        ids.set(amphoraId, computeId);
+        return { amphoraId, computeId };
+      },
+      fence: async (amphoraId: string) => await compute.fence(ids.get(amphoraId) ?? ''),
+    },
+    stop: world.stop,
+  };
+}
 
 describe('the local network driver', () => {
   it('gives a VIP to a new amphora only when the old one is fenced', async () => {
@@ -36,6 +63,9 @@ describe('the local network driver', () => {
     const computeId = await compute.driver.build({ amphoraId: old });
     await driver.plugVip({ loadBalancerId, amphoraId: old, computeId, vip, topology: 'SINGLE' });
     const move = { loadBalancerId, amphoraId: young, computeId: 'other', vip, topology: 'SINGLE' } as const;
+    await expect(driver.plugVip(move)).rejects.toBeInstanceOf(FenceNotConfirmed);
+    await driver.plugVip({ ...move, confirmedFences: [old] });
+    await driver.plugVip({ ...move, amphoraId: old, computeId }); // Nothing knows that it was there.
     await expect(driver.plugVip(move)).rejects.toBeInstanceOf(FenceNotConfirmed);
     await compute.driver.fence(computeId);
     await driver.plugVip(move);

@@ -37,11 +37,19 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** An HTTPS server that answers as Octavia's agent does, with certificates of its own CA, and can be told to misbehave. */
-export async function startStandInAgent(amphoraId: string, options: { readonly certificateFor?: string } = {}) {
+export async function startStandInAgent(
+  amphoraId: string,
+  options: { readonly certificateFor?: string; readonly validityMs?: number } = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'agent-'));
   const ca = await makeAuthority('test CA');
   const caPem = ca.certificate.toString('pem');
-  const server = await issueAgentCertificate(ca, options.certificateFor ?? amphoraId, 'EC', DAY_MS);
+  const server = await issueAgentCertificate(
+    ca,
+    options.certificateFor ?? amphoraId,
+    'EC',
+    options.validityMs ?? DAY_MS,
+  );
   const client = await issueAgentCertificate(ca, 'controller', 'EC', DAY_MS);
   const files = { clientCertFile: join(folder, 'client.pem'), serverCaFile: join(folder, 'ca.pem') };
   await writeFile(files.clientCertFile, client.certificate + client.privateKey);
@@ -69,6 +77,13 @@ export async function startStandInAgent(amphoraId: string, options: { readonly c
     files,
     ca,
     connections,
+    certificate: server.certificate,
+    /** The agent shows another certificate to new connections. */
+    renew: async () => {
+      const renewed = await issueAgentCertificate(ca, amphoraId, 'EC', DAY_MS);
+      https.setSecureContext({ ...tls, cert: renewed.certificate, key: renewed.privateKey });
+      return renewed.certificate;
+    },
     /** Replaces our own certificate by one of another CA, which the agent refuses. */
     spoilClientCertificate: async () => {
       const other = await issueAgentCertificate(await makeAuthority('other CA'), 'controller', 'EC', DAY_MS);

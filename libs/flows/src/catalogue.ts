@@ -21,6 +21,7 @@ export const FLOW_VERSIONS = {
   'amphora.failover': 1,
   'amphora.mend': 1,
   'amphora.rotate_certificate': 1,
+  'amphora.configure': 1,
   'orphans.sweep': 1,
 } as const;
 export type FlowName = keyof typeof FLOW_VERSIONS;
@@ -96,6 +97,20 @@ export function rotateAmphoraCertificate(
   options: Options = {},
 ): NewFlow {
   const name = 'amphora.rotate_certificate';
+  return ofAmphora(name, amphoraId, loadBalancerId, requester, PRIORITY.housekeeping, false, options);
+}
+
+/**
+ * Gives the agent of a living amphora its configuration anew: where to send heartbeats, how often, and with which key. It takes turns with
+ * what its load balancer does.
+ */
+export function configureAmphora(
+  amphoraId: string,
+  loadBalancerId: string | null,
+  requester: Requester,
+  options: Options = {},
+): NewFlow {
+  const name = 'amphora.configure';
   return ofAmphora(name, amphoraId, loadBalancerId, requester, PRIORITY.housekeeping, false, options);
 }
 

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { createCold, createWarm } from './benchmarks/create.ts';
 import { failover } from './benchmarks/failover.ts';
+import { many } from './benchmarks/many.ts';
 import { member } from './benchmarks/member.ts';
 import { memory } from './benchmarks/memory.ts';
 import { noop } from './benchmarks/noop.ts';
@@ -10,7 +11,7 @@ import { stopAll } from './installation.ts';
 import { type Benchmark, isMet } from './measure.ts';
 import { machine, markdown, type Result, readable } from './report.ts';
 
-const ALL: readonly Benchmark[] = [noop, memory, start, createWarm, createCold, member, failover];
+const ALL: readonly Benchmark[] = [noop, many, memory, start, createWarm, createCold, member, failover];
 
 /** No benchmark takes longer, in milliseconds. */
 const LIMIT_MS = 600_000;

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { failuresOf } from './failures.ts';
 import { ROOT } from './projects.ts';
 
 /**
@@ -31,6 +32,7 @@ const CHECKS: readonly Check[] = [
 let passed = 0;
 let failed = 0;
 const tellings: string[] = [];
+const failures: string[] = [];
 
 installPackages();
 for (const check of CHECKS) count(check.name, run(check.command));
@@ -38,6 +40,7 @@ for (const file of results()) rmSync(file);
 const suites = run('nx run-many -t test --parallel=2 --output-style=stream --skip-nx-cache');
 countSuites(suites);
 
+if (failures.length > 0) process.stdout.write(`\n${failures.join('\n')}\n`);
 process.stdout.write(`\n${tellings.join('\n')}\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed > 0 ? 1 : 0;
 
@@ -64,6 +67,7 @@ function countSuites(allEnded: boolean): void {
     const result = JSON.parse(readFileSync(file, 'utf8'));
     passed += result.numPassedTests;
     failed += result.numFailedTests;
+    failures.push(...failuresOf(result, ROOT));
     tellings.push(
       `${result.success ? 'ok    ' : 'FAILED'}  ${file.slice(ROOT.length + 1).split('/test-results')[0]}: ${result.numPassedTests} passed, ${result.numFailedTests} failed`,
     );
@@ -74,14 +78,17 @@ function countSuites(allEnded: boolean): void {
 
 /** HAProxy, and what tests use beside it. As a plain user without them: the one command to run. */
 function installPackages(): void {
-  const programs = { haproxy: '/usr/sbin/haproxy', setpriv: '/usr/bin/setpriv' };
+  // Network namespaces are made by root alone; as another user their tests are left out.
+  const forRoot = { iproute2: '/sbin/ip', keepalived: '/usr/sbin/keepalived' };
+  const isRoot = process.getuid?.() === 0;
+  const programs = { haproxy: '/usr/sbin/haproxy', setpriv: '/usr/bin/setpriv', ...(isRoot ? forRoot : {}) };
   const isThere = (program: string): boolean => spawnSync('test', ['-x', program]).status === 0;
   const missing = Object.entries(programs).filter(([, program]) => !isThere(program));
   if (missing.length === 0) return;
   const command = `apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing
     .map(([name]) => (name === 'setpriv' ? 'util-linux' : name))
     .join(' ')}`;
-  if (process.getuid?.() !== 0) {
+  if (!isRoot) {
     process.stderr.write(
       `Missing: ${missing.map(([name]) => name).join(', ')}. Run this once:\n  sudo sh -c '${command}'\n`,
     );

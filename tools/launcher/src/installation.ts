@@ -1,5 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Home, readIfThere, writeWhole } from './home.ts';
@@ -26,30 +27,55 @@ const PORT_NAMES = [
 ] as const;
 export type PortName = (typeof PORT_NAMES)[number];
 
+/** What amphorae are: processes on loopback addresses, or network namespaces, which need root. Source: LOCAL_MODE of the worker. */
+export const MODES = ['loopback', 'namespaces'] as const;
+export type Mode = (typeof MODES)[number];
+
 /** What makes this installation different from another on the same machine. */
 export interface Installation {
   readonly format: 1;
   /** UUID; ports, subnets and folder names are derived from it. */
   readonly id: string;
   readonly ports: Readonly<Record<PortName, number>>;
+  readonly mode: Mode;
   /** Folder for sockets, short: a socket's path has at most 107 bytes. */
   readonly runtimeFolder: string;
 }
 
-/** Reads the installation of a data folder, or makes one with ports that are free now. */
-export async function openInstallation(home: Home): Promise<Installation> {
+/**
+ * Reads the installation of a data folder, or makes one with ports that are free now.
+ * @param mode as wanted now; null: as it was, and loopback at first
+ * @throws Error when there are amphorae of another mode
+ */
+export async function openInstallation(home: Home, mode: Mode | null = null): Promise<Installation> {
   const known = await knownInstallation(home);
-  if (known) return known;
+  if (known) return mode === null || mode === known.mode ? known : changeMode(home, known, mode);
   const id = randomUUID();
   const short = id.slice(0, 8);
   const installation: Installation = {
     format: 1,
     id,
+    mode: mode ?? 'loopback',
     ports: await freePorts(id),
     runtimeFolder: process.getuid?.() === 0 ? `/run/octavia-${short}` : `/tmp/octavia-${short}`,
   };
   await writeWhole(fileOf(home), `${JSON.stringify(installation, null, 2)}\n`);
   return installation;
+}
+
+/** Addresses of one mode are of no use in the other, so amphorae and VIPs keep the mode in which they were made. */
+async function changeMode(home: Home, known: Installation, mode: Mode): Promise<Installation> {
+  const made = [home.amphorae, join(home.path, 'network', 'vips')];
+  const found = (await Promise.all(made.map((folder) => readdir(folder).catch(() => [])))).flat();
+  if (found.length > 0) {
+    throw new Error(
+      `The installation in ${home.path} is in ${known.mode} mode and has amphorae, so it cannot be started in ${mode} mode. ` +
+        'Start it without --mode, or name another data folder with OCTAVIA_HOME.',
+    );
+  }
+  const changed = { ...known, mode };
+  await writeWhole(fileOf(home), `${JSON.stringify(changed, null, 2)}\n`);
+  return changed;
 }
 
 const fileOf = (home: Home): string => join(home.path, 'installation.json');
@@ -59,7 +85,7 @@ export async function knownInstallation(home: Home): Promise<Installation | null
   const text = await readIfThere(fileOf(home));
   if (text === null) return null;
   try {
-    return JSON.parse(text);
+    return { mode: 'loopback', ...JSON.parse(text) }; // Files that are older than modes say nothing of it.
   } catch (cause) {
     throw new Error(
       `${fileOf(home)} is damaged (${(cause as Error).message}). Put it back from a backup: its id is also in the database.`,

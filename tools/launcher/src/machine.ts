@@ -1,11 +1,25 @@
 import { execFile, spawn } from 'node:child_process';
 import { access, constants, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import type { Mode } from './installation.ts';
 
 const run = promisify(execFile);
 
-/** Debian's packages that we need, and the program that shows that one is there. */
-const NEEDED = [{ package: 'haproxy', program: '/usr/sbin/haproxy' }] as const;
+interface Needed {
+  readonly package: string;
+  readonly program: string;
+}
+
+const HAPROXY = { package: 'haproxy', program: '/usr/sbin/haproxy' } as const;
+/** Debian's packages that we need in each mode, and the program that shows that one is there. */
+const NEEDED: Record<Mode, readonly Needed[]> = {
+  loopback: [HAPROXY],
+  namespaces: [
+    HAPROXY,
+    { package: 'iproute2', program: '/sbin/ip' },
+    { package: 'keepalived', program: '/usr/sbin/keepalived' },
+  ],
+};
 
 /** Node that we run on; comes from npm as `node-linux-*`. Source: design section 7. */
 const NODE_MAJOR = 24;
@@ -14,26 +28,32 @@ const NODE_MAJOR = 24;
 export class MachineNotReady extends Error {}
 
 /**
- * Checks the machine and installs what is missing: as root with apt-get, announced in one line.
+ * Checks the machine and installs what is missing for a mode: as root with apt-get, announced in one line.
  * @returns one line about the machine
  * @throws MachineNotReady with the one command to run
  */
-export async function prepareMachine(say: (line: string) => void): Promise<string> {
+export async function prepareMachine(mode: Mode, say: (line: string) => void): Promise<string> {
+  if (mode === 'namespaces' && process.getuid?.() !== 0) {
+    throw new MachineNotReady(
+      'Namespaces mode needs root, because it makes network interfaces. Start as root (sudo npm start -- --mode namespaces), ' +
+        'or start without --mode in a data folder of your own: loopback mode needs no rights.',
+    );
+  }
   const major = Number(process.versions.node.split('.')[0]);
   if (major < NODE_MAJOR) {
     throw new MachineNotReady(
       `This is Node ${process.versions.node}; the controller needs Node ${NODE_MAJOR}, which npm ci installs into node_modules. Start with npm start.`,
     );
   }
-  const missing = await missingPackages();
+  const missing = await missingPackages(NEEDED[mode]);
   if (missing.length > 0) await install(missing, say);
-  const { stdout } = await run(NEEDED[0].program, ['-v']);
+  const { stdout } = await run(HAPROXY.program, ['-v']);
   return `${await distribution()}, node ${process.versions.node}, haproxy ${/version (\S+)/.exec(stdout)?.[1] ?? 'unknown'}`;
 }
 
-async function missingPackages(): Promise<string[]> {
+async function missingPackages(all: readonly Needed[]): Promise<string[]> {
   const missing: string[] = [];
-  for (const needed of NEEDED) {
+  for (const needed of all) {
     const present = await access(needed.program, constants.X_OK).then(
       () => true,
       () => false,

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { backUpController, restoreController } from './backup.ts';
 import { homePath, openHome } from './home.ts';
+import { MODES, type Mode } from './installation.ts';
 import { MachineNotReady } from './machine.ts';
 import { prepare } from './prepare.ts';
 import { startController } from './start.ts';
@@ -27,7 +28,7 @@ const say = (line: string): void => {
 };
 
 /** Starts in the foreground, or as the child that `--detach` made, and ends with a signal. */
-async function start(): Promise<void> {
+async function start(mode: Mode | null): Promise<void> {
   // A full disk, or a terminal that is gone, loses lines, never the controller.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const stopAsked = new Promise<NodeJS.Signals>((done) => {
@@ -37,7 +38,7 @@ async function start(): Promise<void> {
   void stopAsked.then(() => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
   });
-  const controller = await startController(say);
+  const controller = await startController(say, mode);
   if (process.connected) {
     process.send?.({ ready: true } satisfies Message);
     process.disconnect();
@@ -50,13 +51,17 @@ async function start(): Promise<void> {
 }
 
 /** Starts a launcher of its own session, shows its lines until all services serve, and leaves it running. */
-async function startDetached(): Promise<void> {
+async function startDetached(mode: Mode | null): Promise<void> {
   const { logs } = await openHome(homePath());
   const log = openSync(join(logs, 'launcher.log'), 'a', 0o600);
-  const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, 'start'], {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, import.meta.filename, 'start', ...(mode ? ['--mode', mode] : [])],
+    {
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
+  );
   await new Promise<void>((done, fail) => {
     child.on('message', (message: Message) => {
       if ('line' in message) process.stdout.write(`${message.line}\n`);
@@ -84,8 +89,16 @@ program
   .command('start')
   .description('check the machine, install what is missing, start PostgreSQL and all services')
   .option('--detach', 'return as soon as all services serve; npm stop ends them')
-  .action(async ({ detach }: { detach?: boolean }) => {
-    await (detach ? startDetached() : start());
+  .addOption(
+    new Option(
+      '--mode <mode>',
+      'what amphorae are: processes on loopback addresses (default), or network namespaces, which need root and can be pairs; the data folder keeps it',
+    )
+      .choices(MODES)
+      .env('LOCAL_MODE'),
+  )
+  .action(async ({ detach, mode = null }: { detach?: boolean; mode?: Mode | null }) => {
+    await (detach ? startDetached(mode) : start(mode));
     process.exit(0);
   });
 program

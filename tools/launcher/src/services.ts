@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { NamespacePlan } from '@octavia/drivers';
 import { CLONE, type Home } from './home.ts';
 import type { Installation, PortName, Secrets } from './installation.ts';
 import type { Authority, CertificateFiles } from './pki.ts';
@@ -44,6 +45,8 @@ export interface Plan {
   readonly installation: Installation;
   readonly secrets: Secrets;
   readonly databaseUrlFile: string;
+  /** In namespaces mode; null in loopback mode. */
+  readonly networks: NamespacePlan | null;
   readonly servicesCa: Authority;
   readonly amphoraeCa: Authority;
   readonly certificates: Readonly<Record<ServiceName, CertificateFiles>>;
@@ -85,6 +88,14 @@ function addressOf({ installation }: Plan, port: PortName): string {
   return `127.0.0.1:${installation.ports[port]}`;
 }
 
+/** Amphorae with a network of their own reach this machine at its address there, and only there. */
+function heartbeatAddress(plan: Plan): string {
+  const { networks, installation } = plan;
+  return networks
+    ? `${networks.management.hostAddress}:${installation.ports.heartbeats}`
+    : addressOf(plan, 'heartbeats');
+}
+
 function commonSettings(plan: Plan, name: ServiceName): Record<string, string> {
   const [grpc, metrics] = PORTS[name];
   const certificate = plan.certificates[name];
@@ -112,7 +123,7 @@ const OWN_SETTINGS: Record<ServiceName, (plan: Plan) => Record<string, string>> 
     ADVERTISED_ADDRESS: addressOf(plan, 'health'),
   }),
   'heartbeat-udp': (plan) => ({
-    HEARTBEAT_BIND: addressOf(plan, 'heartbeats'),
+    HEARTBEAT_BIND: heartbeatAddress(plan),
     HEARTBEAT_KEY_FILE: plan.secrets.heartbeatKeyFile,
     HEALTH_ADDRESS: addressOf(plan, 'health'),
   }),
@@ -127,7 +138,8 @@ const OWN_SETTINGS: Record<ServiceName, (plan: Plan) => Record<string, string>> 
     AGENT_SERVER_CA_FILE: plan.amphoraeCa.certificateFile,
     CLIENT_CA_FILE: plan.amphoraeCa.certificateFile,
     HEARTBEAT_KEY_FILE: plan.secrets.heartbeatKeyFile,
-    CONTROLLER_IP_PORT_LIST: addressOf(plan, 'heartbeats'),
+    CONTROLLER_IP_PORT_LIST: heartbeatAddress(plan),
+    LOCAL_MODE: plan.installation.mode,
     SECRETS_KEY_FILE: plan.secrets.secretsKeyFile,
   }),
   housekeeping: (plan) => ({ DATABASE_URL_FILE: plan.databaseUrlFile }),

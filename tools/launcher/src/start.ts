@@ -1,9 +1,18 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NamespacePlan } from '@octavia/drivers';
 import { openDatabase, type RunningDatabase } from './database.ts';
-import { type Home, homePath, type Owner, openHome, writeWhole } from './home.ts';
-import { checkPorts, type Installation, openInstallation, openSecrets } from './installation.ts';
+import { type Home, homeAt, homePath, type Owner, openHome, writeWhole } from './home.ts';
+import {
+  checkPorts,
+  type Installation,
+  knownInstallation,
+  type Mode,
+  openInstallation,
+  openSecrets,
+} from './installation.ts';
 import { prepareMachine } from './machine.ts';
+import { closeNetworks, openNetworks } from './networks.ts';
 import { ensureCertificate, openAuthority } from './pki.ts';
 import { claimHome, leaveHome } from './run-file.ts';
 import { CLIENT_NAMES, type Plan, SERVICE_NAMES, type ServiceName, servicesOf, UNPRIVILEGED_USER } from './services.ts';
@@ -19,16 +28,24 @@ export interface RunningController {
   stop(): Promise<void>;
 }
 
-/** Starts everything, from the bare machine to five services that are SERVING. `say` gets one line per event. */
-export async function startController(say: (line: string) => void): Promise<RunningController> {
+/**
+ * Starts everything, from the bare machine to five services that are SERVING. `say` gets one line per event.
+ * @param wantedMode null: as the installation was started before
+ */
+export async function startController(
+  say: (line: string) => void,
+  wantedMode: Mode | null = null,
+): Promise<RunningController> {
   const startedAt = performance.now();
-  say(`machine: ${await prepareMachine(say)}`);
+  const known = await knownInstallation(homeAt(homePath(), false));
+  say(`machine: ${await prepareMachine(wantedMode ?? known?.mode ?? 'loopback', say)}`);
   const home = await openHome(homePath());
   await claimHome(home.path);
   const undo: (() => Promise<void>)[] = [() => leaveHome(home.path)];
   try {
-    const installation = await openInstallation(home);
-    say(`data folder: ${home.path}${home.isNew ? ' (new)' : ''}, installation ${installation.id}`);
+    const installation = await openInstallation(home, wantedMode);
+    const { mode } = installation;
+    say(`data folder: ${home.path}${home.isNew ? ' (new)' : ''}, installation ${installation.id}, ${mode} mode`);
     await endLeftOverServices(home, say);
     await checkPorts(home, installation);
     await openRuntimeFolder(installation);
@@ -38,7 +55,9 @@ export async function startController(say: (line: string) => void): Promise<Runn
     undo.push(() => database.stop());
     say(`database: ${database.description}, ${describeMigrations(database)}`);
 
-    const plan = await planServices(home, installation, secrets, database.urlFile);
+    const networks = await openNetworks(home, installation, say);
+    undo.push(() => closeNetworks(home, installation));
+    const plan = await planServices(home, installation, secrets, database.urlFile, networks);
     const renewal = setInterval(
       () => void issueCertificates(home).catch((error) => say(String(error))),
       CERTIFICATE_CHECK_MS,
@@ -95,8 +114,10 @@ async function planServices(
   installation: Installation,
   secrets: Plan['secrets'],
   databaseUrlFile: string,
+  networks: NamespacePlan | null,
 ): Promise<Plan> {
-  return { home, installation, secrets, databaseUrlFile, ...(await issueCertificates(home)), env: process.env };
+  const issued = await issueCertificates(home);
+  return { home, installation, secrets, databaseUrlFile, networks, ...issued, env: process.env };
 }
 
 /** Makes the authorities and certificates that are missing, and replaces those that run out soon. */

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Home, homeAt, homePath } from './home.ts';
 import { type Installation, knownInstallation } from './installation.ts';
+import { closeNetworks } from './networks.ts';
 import { endAll, processesOf, waitUntilGone } from './processes.ts';
 import { runningLauncher } from './run-file.ts';
 
@@ -60,7 +61,10 @@ export async function stopController(say: (line: string) => void): Promise<void>
     await endAll(await processesOf(home.postgres), SERVICE_LIMIT_MS);
   }
   const installation = await knownInstallation(home);
-  if (installation) await removeRuntimeFolder(home, installation);
+  if (installation) {
+    await removeRuntimeFolder(home, installation);
+    await closeNetworks(home, installation);
+  }
   say(
     launcher
       ? 'stopped'

@@ -79,6 +79,16 @@ export function timesLogged(home: string, service: string, text: string): number
   return readFileSync(join(home, 'logs', `${service}.log`), 'utf8').split(text).length - 1;
 }
 
+/** How often health was blind so far, and whether it judges silence now. */
+export function sightOf(home: string): { timesBlind: number; isJudging: boolean } {
+  const log = readFileSync(join(home, 'logs/health.log'), 'utf8');
+  const [blind, judging] = ['silence is not judged', 'silence is judged'];
+  return {
+    timesBlind: log.split(blind).length - 1,
+    isJudging: log.lastIndexOf(judging) > log.lastIndexOf(blind),
+  };
+}
+
 export function portsOf(home: string): Record<string, number> {
   return JSON.parse(readFileSync(join(home, 'installation.json'), 'utf8')).ports;
 }

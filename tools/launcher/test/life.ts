@@ -79,8 +79,8 @@ export class Life extends Journey {
   }
 
   /** Starts everything and returns when all services serve. */
-  async start(): Promise<string> {
-    const { code, text } = await this.launcher(['start', '--detach']);
+  async start(...args: readonly string[]): Promise<string> {
+    const { code, text } = await this.launcher(['start', '--detach', ...args]);
     if (code !== 0) throw new Error(`It does not start:\n${text}`);
     return text;
   }
@@ -119,14 +119,14 @@ export class Life extends Journey {
   }
 
   /** Load balancer, listener, pool and one member. Returns the VIP. */
-  async serve(name: string, memberPort: number): Promise<string> {
+  async serve(name: string, memberPort: number, memberAddress = '127.0.0.1'): Promise<string> {
     const steps = [
       ['loadbalancer', 'create', '--name', name, '--wait'],
       `loadbalancer listener create --name l-${name} --protocol HTTP --protocol-port ${PORT} ${name}`.split(' '),
       `loadbalancer pool create --name p-${name} --lb-algorithm ROUND_ROBIN --listener l-${name} --protocol HTTP`.split(
         ' ',
       ),
-      `loadbalancer member create --address 127.0.0.1 --protocol-port ${memberPort} --wait p-${name}`.split(' '),
+      `loadbalancer member create --address ${memberAddress} --protocol-port ${memberPort} --wait p-${name}`.split(' '),
     ];
     for (const step of steps) await this.must(...step);
     return (await this.json('loadbalancer', 'show', name)).vip_address;

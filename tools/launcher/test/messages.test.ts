@@ -59,11 +59,12 @@ describe('a start that cannot be', { timeout: 120_000 }, () => {
     await life.must('status');
   });
 
-  it('is refused when a newer release migrated the database', async () => {
+  it('is refused when a newer release took something away from the database', async () => {
     const url = readFileSync(join(life.home, 'secrets/database-url'), 'utf8').trim();
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     await client.query(`INSERT INTO migration (timestamp, name) VALUES (1, 'FromTheFuture1')`);
+    await client.query(`UPDATE schema_floor SET migration = 'FromTheFuture1'`);
     await client.end();
     expect((await life.launcher(['stop'])).code).toBe(0);
     expect(await refused()).toMatch(

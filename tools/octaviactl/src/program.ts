@@ -9,6 +9,7 @@ import { addHealthMonitorCommands } from './commands/health-monitor.ts';
 import { addListenerCommands } from './commands/listener.ts';
 import { addLoadBalancerCommands } from './commands/load-balancer.ts';
 import { addMemberCommands } from './commands/member.ts';
+import { addOrphanCommands } from './commands/orphan.ts';
 import { addPoolCommands } from './commands/pool.ts';
 import { addProviderCommands } from './commands/provider.ts';
 import { addSystemCommands } from './commands/system.ts';
@@ -59,6 +60,7 @@ export function buildProgram(): Command {
   addAmphoraCommands(loadBalancer);
   addFlowCommands(program);
   addEventCommands(program);
+  addOrphanCommands(program);
   addSystemCommands(program);
   addCompletionCommand(program);
   return program;

@@ -111,10 +111,12 @@ export type EnumPrefix =
   | 'PROVISIONING_STATUS'
   | 'OPERATING_STATUS'
   | 'AMPHORA_STATUS'
+  | 'ORPHAN_SIDE'
   | 'AMPHORA_ROLE'
   | 'TOPOLOGY'
   | 'FLOW_STATE'
-  | 'FLOW_STEP_STATE';
+  | 'FLOW_STEP_STATE'
+  | 'CHANGE_KIND';
 
 /** Octavia's word for a value of the contract; null for "unspecified". */
 export function toWord(prefix: EnumPrefix, value: string): string | null {

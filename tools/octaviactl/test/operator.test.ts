@@ -173,6 +173,121 @@ describe('the failover of an amphora', () => {
   });
 });
 
+describe('an amphora that nobody can isolate', () => {
+  const amphora = Amphora.create({
+    id: '0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2d',
+    status: 'AMPHORA_STATUS_ALLOCATED',
+    computeId: 'host-1:0197a3c2',
+    lbNetworkIp: '127.0.9.1',
+    haIp: '127.0.1.7',
+  });
+  beforeEach(() => {
+    world.overrides.set('getAmphora', () => amphora);
+    world.overrides.set('confirmFence', () => ({ amphora, flowId: 'f1' }));
+  });
+
+  it('is explained without --confirm: what it means and what to check, and nothing is sent', async () => {
+    const { code, out, err } = await world.run(`loadbalancer amphora fence ${amphora.id}`);
+    expect([code, out]).toEqual([1, '']);
+    for (const part of ['Nothing was changed', 'host-1:0197a3c2', '127.0.9.1', '127.0.1.7', 'was never heard']) {
+      expect(err).toContain(part);
+    }
+    expect(err).toContain(`octaviactl loadbalancer amphora fence --confirm ${amphora.id}`);
+    expect(world.request('confirmFence')).toBeUndefined();
+  });
+
+  it('counts as isolated once a person says so, and the flow that goes on is named', async () => {
+    const shown = await world.json(`loadbalancer amphora fence --confirm ${amphora.id}`);
+    expect(shown).toEqual({ id: amphora.id, status: 'ALLOCATED', flow_id: 'f1' });
+    expect(world.request('confirmFence')).toMatchObject({
+      id: amphora.id,
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    });
+    world.overrides.set('watchFlows', () => [flow({ state: 'FLOW_STATE_SUCCEEDED', finishedAt: new Date() })]);
+    expect((await world.run(`loadbalancer amphora fence --confirm --wait ${amphora.id}`)).code).toBe(0);
+  });
+});
+
+describe('the configuration of an agent', () => {
+  it('is given anew, and waited for', async () => {
+    const amphora = Amphora.create({ id: '0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2d', status: 'AMPHORA_STATUS_READY' });
+    world.overrides.set('getAmphora', () => amphora);
+    world.overrides.set('configureAmphora', () => ({ amphora, flowId: 'f2' }));
+    expect(await world.json(`loadbalancer amphora configure ${amphora.id}`)).toMatchObject({ flow_id: 'f2' });
+    world.overrides.set('watchFlows', () => [flow({ state: 'FLOW_STATE_SUCCEEDED', finishedAt: new Date() })]);
+    expect((await world.run(`loadbalancer amphora configure --wait ${amphora.id}`)).code).toBe(0);
+  });
+});
+
+describe('orphans', () => {
+  const orphan = {
+    side: 'ORPHAN_SIDE_OUTSIDE',
+    kind: 'instance',
+    name: 'noop:x',
+    driver: 'compute noop',
+    amphoraId: 'x',
+    loadBalancerId: '',
+    age: { seconds: 90n, nanos: 0 },
+    message: 'It is removed.',
+  };
+  beforeEach(() => world.overrides.set('listOrphans', () => ({ orphans: [orphan], truncated: false })));
+
+  it('are listed, also by age', async () => {
+    expect(await world.json('orphans list --older-than 10m')).toMatchObject([
+      { side: 'OUTSIDE', kind: 'instance', driver: 'compute noop', age_seconds: 90 },
+    ]);
+    expect(world.request('listOrphans')).toEqual({ olderThan: { seconds: 600n, nanos: 0 } });
+    expect((await world.run('orphans list')).out).toContain('| OUTSIDE | instance | noop:x | compute noop | 90');
+  });
+
+  it('are removed by a flow, and by a dry run not at all', async () => {
+    world.overrides.set('cleanOrphans', () => ({ flowId: 'f3' }));
+    expect(await world.json('orphans clean --dry-run')).toHaveLength(1);
+    expect(world.request('cleanOrphans')).toBeUndefined();
+    expect(await world.json('orphans clean')).toEqual({ flow_id: 'f3' });
+    world.overrides.set('watchFlows', () => [flow({ state: 'FLOW_STATE_SUCCEEDED', finishedAt: new Date() })]);
+    expect((await world.run('orphans clean --wait')).code).toBe(0);
+  });
+});
+
+describe('circuit breakers', () => {
+  const breaker = {
+    driver: 'amphora',
+    endpoint: 'a at 127.0.9.1:9443',
+    state: 'open',
+    since: new Date('2026-11-20T10:00:00Z'),
+    retryAfter: { seconds: 1n, nanos: 500_000_000 },
+    lastErrorReason: 'AMPHORA_UNAVAILABLE',
+    lastErrorMessage: 'It does not answer.',
+    lastErrorAt: new Date('2026-11-20T10:00:00Z'),
+  };
+
+  it('are listed with endpoint, state, since when and why', async () => {
+    world.overrides.set('listBreakers', () => ({ breakers: [breaker] }));
+    expect(await world.json('breaker list')).toMatchObject([
+      {
+        endpoint: 'a at 127.0.9.1:9443',
+        state: 'open',
+        last_error: 'It does not answer. [AMPHORA_UNAVAILABLE]',
+      },
+    ]);
+    expect(world.request('listBreakers')).toEqual({ includeClosed: false });
+    expect(await world.json('breaker list -c retry_after_seconds')).toEqual([{ retry_after_seconds: 1.5 }]);
+    await world.run('breaker list --all');
+    expect(world.request('listBreakers')).toEqual({ includeClosed: true });
+  });
+
+  it('that are not closed are in the status', async () => {
+    world.overrides.set('getSystemStatus', () =>
+      SystemStatus.create({ ready: true, breakers: [breaker], breakersOpen: 3 }),
+    );
+    const { out } = await world.run('status');
+    expect(out).toContain('3 endpoints are kept away from');
+    expect(out).toContain('| amphora | a at 127.0.9.1:9443 | open  | 2026-11-20T10:00:00');
+    expect(await world.json('status')).toMatchObject({ breakers_open: 3, breakers: [{ state: 'open' }] });
+  });
+});
+
 describe('the state of the controller', () => {
   it('is shown in parts to people, and whole to programs', async () => {
     const certificate = { holder: 'worker', subject: 'CN=worker', expiresAt: new Date('2027-01-01'), daysLeft: 42 };

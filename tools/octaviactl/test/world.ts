@@ -30,10 +30,12 @@ import {
   LoadBalancerServiceService,
   Member,
   MemberServiceService,
+  OrphanServiceService,
   Pool,
   PoolServiceService,
   ProviderServiceService,
   ProvisioningStatus,
+  RevisionServiceService,
   RpcStatus,
   StatusDetail,
   SystemServiceService,
@@ -127,7 +129,9 @@ export class World {
       AmphoraServiceService,
       FlowServiceService,
       EventServiceService,
+      RevisionServiceService,
       SystemServiceService,
+      OrphanServiceService,
     ]) {
       this.#serve(definition as ServiceDefinition);
     }

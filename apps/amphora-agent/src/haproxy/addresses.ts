@@ -1,20 +1,21 @@
 import { createServer } from 'node:net';
-import { codeOf, RequestError } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import { mayBindLowPorts } from './command.ts';
 import type { Address } from './text.ts';
 
 /**
- * Binds each address for a moment, and throws when one cannot be had. HAProxy would find out by itself, but only after it has paused
- * the listeners that serve now, and with SO_REUSEPORT it would not even notice that another process has the port.
- * @throws RequestError 500 that names the address, the port and what to do
+ * Binds each address for a moment. HAProxy would find out by itself which it cannot have, but only after it has paused the listeners
+ * that serve now, and with SO_REUSEPORT it would not even notice that another process has the port.
+ * @returns null: all can be had. Else the first that cannot, the port and what to do
  */
-export async function assertBindable(addresses: readonly Address[], haproxyCommand: string): Promise<void> {
+export async function unbindable(addresses: readonly Address[], haproxyCommand: string): Promise<string | null> {
   for (const address of addresses) {
     const code = await bindError(address);
     if (code === null) continue;
     if (code === 'EACCES' && (await mayBindLowPorts(haproxyCommand))) continue;
-    throw new RequestError(500, 'Error starting haproxy', explain(address, code));
+    return explain(address, code);
   }
+  return null;
 }
 
 /** The error number's name, or null when the address is free. */

@@ -15,7 +15,7 @@ import {
   type ProcessIdentity,
   readProcess,
 } from '../processes.ts';
-import { assertBindable } from './addresses.ts';
+import { unbindable } from './addresses.ts';
 import { askHaproxy } from './cli-socket.ts';
 import { checkConfiguration } from './command.ts';
 import {
@@ -116,7 +116,8 @@ export class LoadBalancer {
   }
 
   /**
-   * Checks a text and keeps it, beside the one that is served. HAProxy goes on with the old one until the next start or reload.
+   * Checks a text, and that its addresses can be had, and keeps it beside the one that is served. HAProxy goes on with the old one
+   * until the next start or reload. So whatever stops here, what is on disk passed a check.
    * @throws RequestError 400 when HAProxy or the agent refuses it: then nothing has changed
    */
   async upload(content: Buffer, step: Step): Promise<void> {
@@ -129,7 +130,10 @@ export class LoadBalancer {
       await step('check', 'haproxy check', () =>
         checkConfiguration(config.haproxyCommand, peer, this.#configFiles(candidate)),
       );
-      readHaproxyText(text, peer);
+      const { addresses } = readHaproxyText(text, peer);
+      this.noticeDeath();
+      const taken = await unbindable(this.#newAddresses(addresses), config.haproxyCommand);
+      if (taken !== null) throw new RequestError(400, 'Invalid request', taken);
     } catch (error) {
       renameSync(candidate, `${candidate}-failed`);
       if (error instanceof HaproxyTextError) throw new RequestError(400, 'Invalid request', error.message);
@@ -148,8 +152,9 @@ export class LoadBalancer {
     this.noticeDeath();
     const wasRunning = this.#master !== null;
     try {
-      // Before HAProxy touches anything: it pauses the listeners that serve when it cannot bind a new one.
-      await assertBindable(this.#newAddresses(text), this.#around.config.haproxyCommand);
+      // Before HAProxy touches anything: it pauses the listeners that serve when it cannot bind a new one. They were free at the upload.
+      const taken = await unbindable(this.#newAddresses(text.addresses), this.#around.config.haproxyCommand);
+      if (taken !== null) throw new RequestError(500, 'Error starting haproxy', taken);
       if (this.#master) await step('reload', 'haproxy reload', () => this.#reload());
       else await step('start', 'haproxy start', () => this.#start(text));
     } catch (error) {
@@ -225,11 +230,11 @@ export class LoadBalancer {
     this.#setWorkers(master, await reloadMaster(master, this.#paths(statsSocket)));
   }
 
-  /** Addresses of the text that the running HAProxy does not have yet. */
-  #newAddresses(text: HaproxyText): Address[] {
+  /** Those that the running HAProxy does not have yet. */
+  #newAddresses(addresses: readonly Address[]): Address[] {
     const good = this.isRunning ? readIfThere(this.#goodFile) : null;
     const bound = good ? readHaproxyText(good.toString('utf8'), this.#around.peer).addresses : [];
-    return text.addresses.filter(({ host, port }) => !bound.some((b) => b.host === host && b.port === port));
+    return addresses.filter(({ host, port }) => !bound.some((b) => b.host === host && b.port === port));
   }
 
   #restoreGood(): void {

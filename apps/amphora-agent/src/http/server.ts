@@ -11,6 +11,7 @@ import { ATTRIBUTE, type TraceSpan, type Tracing } from '../tracing.ts';
 import { WorkQueue } from './queue.ts';
 import type { Answer, Route, Router } from './router.ts';
 import type { Step } from './step.ts';
+import { watchFiles } from './watch-files.ts';
 
 const MAX_CONNECTIONS = 64;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -35,6 +36,7 @@ export class AgentServer {
   readonly #queue = new WorkQueue();
   readonly #server: Server;
   #isStopping = false;
+  #unwatch = (): void => {};
 
   /** @throws AgentStartError when the certificate or the authority cannot be read */
   constructor(parts: ServerParts) {
@@ -66,6 +68,8 @@ export class AgentServer {
       this.#server.listen({ host, port }, resolve);
     });
     await this.#queue.run(ready);
+    const { serverCertificateFile, clientCaFile } = this.#parts.config;
+    this.#unwatch = watchFiles([serverCertificateFile, clientCaFile], () => this.#takeUp());
     return this.#server.address() as AddressInfo;
   }
 
@@ -74,9 +78,21 @@ export class AgentServer {
     this.#server.setSecureContext(tlsOptions(this.#parts.config));
   }
 
+  /** Files that somebody else wrote: the compute service, when the certificate has run out. What cannot be used changes nothing. */
+  #takeUp(): void {
+    const { log } = this.#parts;
+    try {
+      this.reloadCertificate();
+      log.info('took up new certificate files');
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'new certificate files cannot be used; the old ones stay in use');
+    }
+  }
+
   /** Ends the request under way, refuses others, closes the connections. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    this.#unwatch();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await this.#queue.run(async () => {}).catch(() => undefined);
     this.#server.closeAllConnections();

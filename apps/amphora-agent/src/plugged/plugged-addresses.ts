@@ -1,4 +1,3 @@
-import { isIPv4 } from 'node:net';
 import { readJson, replaceFile } from '../files.ts';
 import { explodeAddress } from './address.ts';
 
@@ -11,25 +10,29 @@ interface Plugged {
   readonly vips: readonly string[];
   /** Addresses in members' networks, by MAC address of their port. */
   readonly networks: Readonly<Record<string, readonly string[]>>;
+  /** MAC address of the port that VIPs are on; in loopback mode there is none. */
+  readonly vipPort: string | null;
 }
 
-/** The addresses that this amphora was given, kept in a file. In loopback mode all of them are on `lo`. */
+/** The addresses that this amphora was given, kept in a file. */
 export class PluggedAddresses {
-  readonly interface = 'lo';
   readonly #file: string;
   #plugged: Plugged;
 
   constructor(file: string) {
     this.#file = file;
     const found = readJson(file) as Partial<Plugged> | null;
-    this.#plugged = { vips: found?.vips ?? [], networks: found?.networks ?? {} };
+    this.#plugged = { vips: found?.vips ?? [], networks: found?.networks ?? {}, vipPort: found?.vipPort ?? null };
   }
 
-  /** Whether the address is on `lo`: plugged, or of 127.0.0.0/8. */
+  get vipPort(): string | null {
+    return this.#plugged.vipPort;
+  }
+
+  /** Whether the amphora was given the address. */
   has(address: string): boolean {
     const { vips, networks } = this.#plugged;
     const wanted = explodeAddress(address);
-    if (isIPv4(address) && address.startsWith('127.')) return true;
     return [vips, ...Object.values(networks)].flat().some((known) => explodeAddress(known) === wanted);
   }
 
@@ -45,6 +48,15 @@ export class PluggedAddresses {
     const networks = Object.entries({ ...this.#plugged.networks, [mac]: addresses }).slice(-MAX_NETWORKS);
     this.#write({ ...this.#plugged, networks: Object.fromEntries(networks) });
     return isKnown;
+  }
+
+  /** Addresses that were recorded for a port. */
+  network(mac: string): readonly string[] {
+    return this.#plugged.networks[mac] ?? [];
+  }
+
+  setVipPort(mac: string): void {
+    this.#write({ ...this.#plugged, vipPort: mac });
   }
 
   #write(plugged: Plugged): void {

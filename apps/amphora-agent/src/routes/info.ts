@@ -49,8 +49,7 @@ async function details({ config, user, loadBalancers, keepalived }: InfoParts) {
   const listeners = all.flatMap((lb) => lb.storedText()?.frontends ?? []).map(({ id }) => id);
   const disk = await statfs('/');
   return {
-    // Interfaces of the amphora's own namespace; in loopback mode there is none.
-    networks: {},
+    networks: config.ownNetwork ? networkCounters(readFileSync('/proc/net/dev', 'utf8')) : {},
     active: true,
     haproxy_count: all.filter((lb) => lb.isRunning).length,
     cpu_count: cpus().length,
@@ -86,6 +85,20 @@ export function cpuTimes(stat: string) {
   // Guest time, the last two, is part of user time.
   const total = fields.slice(0, 8).reduce((sum, field) => sum + Number(field), 0);
   return { total, user, system, soft_irq: softIrq };
+}
+
+/** Not of tenants: the loopback, and the interface for management. */
+const OTHER_INTERFACES = ['lo', 'eth0'];
+
+/** Bytes that went through the interfaces of the amphora's own namespace. */
+export function networkCounters(dev: string): Record<string, { network_tx: number; network_rx: number }> {
+  const found = dev.split('\n').flatMap((line) => {
+    const [, name = '', counters = ''] = /^\s*([^\s:]+):\s*(.+)$/.exec(line) ?? [];
+    const [received, , , , , , , , sent] = counters.split(/\s+/).map(Number);
+    if (name === '' || OTHER_INTERFACES.includes(name)) return [];
+    return [[name, { network_tx: sent ?? 0, network_rx: received ?? 0 }] as const];
+  });
+  return Object.fromEntries(found);
 }
 
 /** kB. */

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { FrameworkError, RequestError } from '../errors.ts';
 import type { AgentRequest, Route } from '../http/router.ts';
 import { explodeAddress } from '../plugged/address.ts';
-import type { PluggedAddresses } from '../plugged/plugged-addresses.ts';
+import type { Network, NetworkPort, PortAddress, VipPort } from '../plugged/network.ts';
 
 const MAX_JSON_BYTES = 256 * 1024;
 /** Octavia's quota of additional VIPs is far below. */
@@ -10,39 +10,34 @@ const MAX_ADDRESSES = 256;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/**
- * Plugging in loopback mode: every 127.x.y.z address is on `lo` from the start, so an address is only recorded. Hence there is nothing
- * to wait for, nothing that exists already, and a repeated call answers as the first.
- */
-export function plugRoutes(plugged: PluggedAddresses): Route[] {
+/** Plugging: gives interfaces their addresses. A repeated call answers as the first. */
+export function plugRoutes(network: Network): Route[] {
   return [
     {
       method: 'POST',
       path: '/1.0/plug/vip/:vip',
       maxBodyBytes: MAX_JSON_BYTES,
-      handle(request) {
-        const { addresses, vips } = readVip(request);
-        plugged.add(addresses);
-        const details = `VIPs plugged on interface ${plugged.interface}: ${vips.map(explodeAddress).join(', ')}`;
-        return { status: 202, body: { message: 'OK', details } };
+      async handle(request) {
+        const port = readVip(request);
+        const name = await network.plugVip(port);
+        const vips = port.vips.map(({ address }) => explodeAddress(address)).join(', ');
+        return { status: 202, body: { message: 'OK', details: `VIPs plugged on interface ${name}: ${vips}` } };
       },
     },
     {
       method: 'POST',
       path: '/1.0/plug/network',
       maxBodyBytes: MAX_JSON_BYTES,
-      handle(request) {
-        const { mac, addresses } = readNetwork(request);
-        const isKnown = plugged.setNetwork(mac, addresses);
+      async handle(request) {
+        const { interface: name, isKnown } = await network.plugNetwork(readNetwork(request));
         const verb = isKnown ? 'Updated existing' : 'Plugged on';
-        const details = `${verb} interface ${plugged.interface}`;
-        return { status: 202, body: { message: 'OK', details } };
+        return { status: 202, body: { message: 'OK', details: `${verb} interface ${name}` } };
       },
     },
   ];
 }
 
-function readVip({ params, body }: AgentRequest): { addresses: string[]; vips: string[] } {
+function readVip({ params, body }: AgentRequest): VipPort {
   const { vip = '' } = params;
   const fault = new FrameworkError(400, 'Invalid subnet information');
   const port = parseObject(body);
@@ -50,31 +45,64 @@ function readVip({ params, body }: AgentRequest): { addresses: string[]; vips: s
   if (typeof port.subnet_cidr !== 'string' || typeof port.mac_address !== 'string') throw fault;
   const additional = port.additional_vips ?? [];
   if (!isListOfObjects(additional)) throw fault;
-  const others = additional.map((other) => {
-    if (!['subnet_cidr', 'ip_address', 'gateway', 'host_routes'].every((key) => key in other)) throw fault;
-    return other.ip_address;
-  });
-  const vips = [vip, ...others].map((address) => {
-    if (!isAddress(address)) throw new RequestError(400, `Invalid VIP: ${notAnAddress(address)}`);
+  if (
+    !additional.every((other) => ['subnet_cidr', 'ip_address', 'gateway', 'host_routes'].every((key) => key in other))
+  )
+    throw fault;
+  const vips = [{ ...port, ip_address: vip }, ...additional].map((one) => {
+    const address = readAddress(one, fault);
+    if (address === null) throw new RequestError(400, `Invalid VIP: ${notAnAddress(one.ip_address)}`);
     return address;
   });
   const vrrp = port.vrrp_ip ?? null;
-  if (vrrp === null) return { addresses: vips, vips };
-  if (!isAddress(vrrp)) throw new RequestError(400, `Invalid VRRP Address: ${notAnAddress(vrrp)}`);
-  return { addresses: [...vips, vrrp], vips };
+  const own = vrrp === null ? null : readAddress({ ...port, ip_address: vrrp }, fault);
+  if (vrrp !== null && own === null) throw new RequestError(400, `Invalid VRRP Address: ${notAnAddress(vrrp)}`);
+  return { mac: port.mac_address.toLowerCase(), mtu: readMtu(port, fault), vips, own };
 }
 
-function readNetwork({ body }: AgentRequest): { mac: string; addresses: string[] } {
+function readNetwork({ body }: AgentRequest): NetworkPort {
   const port = parseObject(body);
-  if (!port || typeof port.mac_address !== 'string' || port.mac_address.length > 64)
-    throw new FrameworkError(400, 'Invalid port information');
+  const fault = new FrameworkError(400, 'Invalid port information');
+  if (!port || typeof port.mac_address !== 'string' || port.mac_address.length > 64) throw fault;
   const fixed = port.fixed_ips ?? [];
-  if (!isListOfObjects(fixed)) throw new FrameworkError(400, 'Invalid port information');
-  const addresses = fixed.map(({ ip_address: address }) => {
-    if (!isAddress(address)) throw new RequestError(400, 'Invalid network port');
+  if (!isListOfObjects(fixed)) throw fault;
+  const addresses = fixed.map((one) => {
+    const address = readAddress(one, fault);
+    if (address === null) throw new RequestError(400, 'Invalid network port');
     return address;
   });
-  return { mac: port.mac_address, addresses };
+  return { mac: port.mac_address.toLowerCase(), mtu: readMtu(port, fault), addresses };
+}
+
+/** An address with its subnet, or null: it is no address. @throws what `fault` says, when what is beside it makes no sense */
+function readAddress(port: Json, fault: Error): PortAddress | null {
+  const { ip_address: address, subnet_cidr: cidr, gateway = null, host_routes: routes } = port;
+  if (typeof address !== 'string' || isIP(address) === 0) return null;
+  const hostRoutes = routes ?? [];
+  if (!isListOfObjects(hostRoutes) || (gateway !== null && !isAddress(gateway))) throw fault;
+  return {
+    address,
+    prefixLength: typeof cidr === 'string' ? prefixLengthOf(cidr) : null,
+    gateway,
+    hostRoutes: hostRoutes.map(({ destination, nexthop }) => {
+      if (typeof destination !== 'string' || prefixLengthOf(destination) === null || !isAddress(nexthop)) throw fault;
+      return { destination, nexthop };
+    }),
+  };
+}
+
+/** Bits of the prefix of `address/bits`, or null: it is no such thing. */
+function prefixLengthOf(cidr: string): number | null {
+  const [address = '', bits = ''] = cidr.split('/');
+  const family = isIP(address);
+  const isLength = /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32);
+  return family !== 0 && isLength && cidr.split('/').length === 2 ? Number(bits) : null;
+}
+
+function readMtu({ mtu = null }: Json, fault: Error): number | null {
+  if (mtu === null) return null;
+  if (typeof mtu !== 'number' || !Number.isInteger(mtu) || mtu < 68 || mtu > 65_535) throw fault;
+  return mtu;
 }
 
 function parseObject(body: Buffer): Json | null {

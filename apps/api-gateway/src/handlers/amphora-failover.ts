@@ -1,20 +1,11 @@
-import { createHash } from 'node:crypto';
-import {
-  Amphorae,
-  Events,
-  FailoverCandidates,
-  Flows,
-  Idempotency,
-  LoadBalancers,
-  lastHeartbeats,
-  type Tx,
-} from '@octavia/db';
+import { Amphorae, Events, FailoverCandidates, Flows, LoadBalancers, lastHeartbeats, type Tx } from '@octavia/db';
 import { type Amphora, type Caller, DomainError, isBeingDeleted, LoadBalancerBeingDeleted } from '@octavia/domain';
 import { deleteAmphora, failoverAmphora as failoverFlow } from '@octavia/flows';
 import { FailoverAmphoraRequest, type FailoverAmphoraResponse } from '@octavia/proto';
 import { currentTraceContext } from '@octavia/service';
 import { requireAdmin } from '../authorize.ts';
 import { Violations } from '../check/violations.ts';
+import { isRepetition } from '../once.ts';
 import type { Parts } from '../parts.ts';
 import { writeAmphora } from '../translate/amphora.ts';
 
@@ -22,15 +13,20 @@ const amphorae = new Amphorae();
 const candidates = new FailoverCandidates();
 const events = new Events();
 const flows = new Flows();
-const idempotency = new Idempotency();
 const loadBalancers = new LoadBalancers();
 
-/** The amphora cannot be replaced as it is, or not now. */
+/** What an operator asks for cannot be done with the amphora as it is, or not now. */
 export class AmphoraNotFit extends DomainError {
   readonly kind = 'state';
   readonly reason: string;
   constructor(
-    reason: 'AMPHORA_NOT_REPLACEABLE' | 'FAILOVER_UNDER_WAY' | 'LOAD_BALANCER_BEING_CREATED',
+    reason:
+      | 'AMPHORA_NOT_REPLACEABLE'
+      | 'AMPHORA_NOT_CONFIGURABLE'
+      | 'AMPHORA_DELETED'
+      | 'AMPHORA_STILL_HEARD'
+      | 'FAILOVER_UNDER_WAY'
+      | 'LOAD_BALANCER_BEING_CREATED',
     message: string,
     details: Record<string, string>,
   ) {
@@ -54,29 +50,17 @@ export async function failoverAmphora(
   const requestId = check.optionalUuid('request_id', request.requestId);
   check.finish();
   return parts.db.transaction(async (tx) => {
-    const isRepeated = requestId !== null && (await isClaimed(tx, request, requestId, id, caller));
-    const flowId = isRepeated ? await newestFlow(tx, id) : await start(parts, tx, id, caller);
+    const call = { method: 'FailoverAmphora', requestId, request: encode(request), objectId: id };
+    const flowId = (await isRepetition(tx, call, caller))
+      ? await newestFlow(tx, id)
+      : await start(parts, tx, id, caller);
     const heartbeats = await lastHeartbeats(tx, [id]);
     return { amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)), flowId };
   });
 }
 
-/** Whether the same request was answered before. @throws AlreadyExists REQUEST_ID_REUSED */
-async function isClaimed(
-  tx: Tx,
-  request: FailoverAmphoraRequest,
-  requestId: string,
-  id: string,
-  caller: Caller,
-): Promise<boolean> {
-  const first = await idempotency.claim(tx, {
-    projectId: caller.projectId,
-    requestId,
-    method: 'FailoverAmphora',
-    hash: createHash('sha256').update(FailoverAmphoraRequest.encode(request).finish()).digest(),
-    objectId: id,
-  });
-  return first !== null;
+function encode(request: FailoverAmphoraRequest): Uint8Array {
+  return FailoverAmphoraRequest.encode(request).finish();
 }
 
 async function newestFlow(tx: Tx, id: string): Promise<string> {

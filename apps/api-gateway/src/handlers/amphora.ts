@@ -13,7 +13,10 @@ import type { Parts } from '../parts.ts';
 import { readPageSize } from '../replies.ts';
 import { writeAmphora } from '../translate/amphora.ts';
 import { wordOf } from '../translate/enums.ts';
+import { configureAmphora } from './amphora-configure.ts';
 import { failoverAmphora } from './amphora-failover.ts';
+import { confirmFence } from './amphora-fence.ts';
+import { readAmphora } from './read-amphora.ts';
 import { amphoraStatistics } from './statistics.ts';
 
 const amphorae = new Amphorae();
@@ -23,16 +26,15 @@ export function amphoraHandlers(parts: Parts): Handlers<typeof AmphoraServiceSer
     getAmphora: unary(({ id }, { caller }) => get(parts, id, caller)),
     listAmphorae: unary((request, { caller }) => list(parts, request, caller)),
     failoverAmphora: unary((request, { caller }) => failoverAmphora(parts, request, caller)),
+    confirmFence: unary((request, { caller }) => confirmFence(parts, request, caller)),
+    configureAmphora: unary((request, { caller }) => configureAmphora(parts, request, caller)),
     getAmphoraStatistics: unary(({ id }, { caller }) => amphoraStatistics(parts, id, caller)),
   };
 }
 
 async function get({ db }: Parts, text: string, caller: Caller): Promise<Message> {
   requireAdmin(caller, 'Reading amphorae');
-  const id = readId('id', text);
-  const amphora = await amphorae.get(db.reader, id);
-  const heartbeats = await lastHeartbeats(db.reader, [id]);
-  return writeAmphora(amphora, heartbeats.get(id));
+  return readAmphora(db.reader, readId('id', text));
 }
 
 async function list({ db }: Parts, request: ListAmphoraeRequest, caller: Caller): Promise<ListAmphoraeResponse> {

@@ -1,5 +1,5 @@
-import { assertEtag, type ChangedBy, type ChildKind, type Delta, type Locked, type Scope, type Tx } from '@octavia/db';
-import { begin, type Caller, isBeingDeleted, type LoadBalancer, type ObjectOf } from '@octavia/domain';
+import { assertEtag, type ChangedBy, type ChildKind, type Locked, type Scope, type Tx } from '@octavia/db';
+import { begin, type Caller, type Delta, isBeingDeleted, type LoadBalancer, type ObjectOf } from '@octavia/domain';
 import { writeScope } from '../authorize.ts';
 import type { ChangeContext } from '../changes.ts';
 import { readId } from '../check/violations.ts';

@@ -1,5 +1,5 @@
-import { deltaOf, HealthMonitors, NO_RELATIVES, Pools } from '@octavia/db';
-import { type Caller, changed } from '@octavia/domain';
+import { HealthMonitors, NO_RELATIVES, Pools } from '@octavia/db';
+import { type Caller, changed, deletionOf, deltaOf } from '@octavia/domain';
 import {
   CreateHealthMonitorRequest,
   type DeleteHealthMonitorRequest,
@@ -93,7 +93,7 @@ async function update(parts: Parts, request: UpdateHealthMonitorRequest, caller:
 
 async function remove(parts: Parts, request: DeleteHealthMonitorRequest, caller: Caller): Promise<Message> {
   return removeChild(parts, 'DeleteHealthMonitor', healthMonitors, request, caller, async ({ tx, by }, begun, id) => {
-    await healthMonitors.markDeleting(tx, begun, by, 'id', id);
-    return {};
+    const [gone] = await healthMonitors.markDeleting(tx, begun, by, 'id', id);
+    return deletionOf(gone ?? {});
   });
 }

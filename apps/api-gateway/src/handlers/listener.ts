@@ -1,8 +1,10 @@
-import { deltaOf, Listeners, LoadBalancers, NO_RELATIVES, Pools, type Tx } from '@octavia/db';
+import { Listeners, LoadBalancers, NO_RELATIVES, Pools, type Tx } from '@octavia/db';
 import {
   BeingDeleted,
   type Caller,
   changed,
+  deletionOf,
+  deltaOf,
   InvalidRequest,
   isBeingDeleted,
   type Listener,
@@ -118,8 +120,8 @@ function merge(object: Listener, request: UpdateListenerRequest, message: Messag
 
 async function remove(parts: Parts, request: DeleteListenerRequest, caller: Caller): Promise<Message> {
   return removeChild(parts, 'DeleteListener', listeners, request, caller, async ({ tx, by }, begun, id) => {
-    await listeners.markDeleting(tx, begun, by, 'id', id);
-    return {};
+    const [gone] = await listeners.markDeleting(tx, begun, by, 'id', id);
+    return deletionOf(gone ?? {});
   });
 }
 

@@ -1,13 +1,14 @@
+import { assertEtag, LoadBalancers, NO_RELATIVES, type PendingDetail, VipAddresses } from '@octavia/db';
 import {
-  assertEtag,
+  begin,
+  type Caller,
   type Delta,
   deltaOf,
-  LoadBalancers,
-  NO_RELATIVES,
-  type PendingDetail,
-  VipAddresses,
-} from '@octavia/db';
-import { begin, type Caller, HasChildren, InvalidRequest, isBeingDeleted, type LoadBalancer } from '@octavia/domain';
+  HasChildren,
+  InvalidRequest,
+  isBeingDeleted,
+  type LoadBalancer,
+} from '@octavia/domain';
 import { createLoadBalancer, deleteLoadBalancer, failoverLoadBalancer } from '@octavia/flows';
 import {
   CreateLoadBalancerRequest,

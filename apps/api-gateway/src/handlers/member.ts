@@ -1,5 +1,5 @@
-import { deltaOf, Members, NO_RELATIVES, Pools } from '@octavia/db';
-import { type Caller, changed } from '@octavia/domain';
+import { Members, NO_RELATIVES, Pools } from '@octavia/db';
+import { type Caller, changed, deletionOf, deltaOf } from '@octavia/domain';
 import {
   CreateMemberRequest,
   type DeleteMemberRequest,
@@ -10,6 +10,7 @@ import {
 import { type Handlers, unary } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
 import { writeScope } from '../authorize.ts';
+import { checkReachable } from '../check/reachable.ts';
 import { applyUpdate } from '../check/update-mask.ts';
 import { readId, Violations } from '../check/violations.ts';
 import type { Parts } from '../parts.ts';
@@ -52,6 +53,7 @@ async function create(parts: Parts, request: CreateMemberRequest, caller: Caller
   return parts.changes.run(call, async (context) => {
     const { tx, by } = context;
     const { loadBalancer } = await pools.begin(tx, wanted.poolId, scope);
+    await checkReachable(tx, wanted);
     const created = await members.insert(tx, { ...wanted, ...newChild(id, loadBalancer, by) });
     const changes = deltaOf(null, created);
     const revision = { objectKind: 'member', objectId: id, action: 'CREATE', changes } as const;
@@ -80,6 +82,7 @@ async function update(parts: Parts, request: UpdateMemberRequest, caller: Caller
     const merged = applyUpdate(MEMBER_PATHS, current, message, request.updateMask, check);
     const wanted = readMember(merged, parts.policy.reservedIps, check);
     check.finish();
+    await checkReachable(tx, wanted);
     const fields = { ...wanted, provisioningStatus: changed(object) };
     const updated = await members.update(tx, loadBalancer, id, fields, by);
     const changes = deltaOf(object, updated);
@@ -89,7 +92,7 @@ async function update(parts: Parts, request: UpdateMemberRequest, caller: Caller
 
 async function remove(parts: Parts, request: DeleteMemberRequest, caller: Caller): Promise<Message> {
   return removeChild(parts, 'DeleteMember', members, request, caller, async ({ tx, by }, begun, id) => {
-    await members.markDeleting(tx, begun, by, 'id', id);
-    return {};
+    const [gone] = await members.markDeleting(tx, begun, by, 'id', id);
+    return deletionOf(gone ?? {});
   });
 }

@@ -1,7 +1,5 @@
 import {
   type ChangedBy,
-  type Delta,
-  deltaOf,
   HealthMonitors,
   Listeners,
   LoadBalancers,
@@ -11,7 +9,17 @@ import {
   type Scope,
   type Tx,
 } from '@octavia/db';
-import { AlreadyExists, type Caller, changed, InvalidRequest, type Listener, type LoadBalancer } from '@octavia/domain';
+import {
+  AlreadyExists,
+  type Caller,
+  changed,
+  type Delta,
+  deltaOf,
+  InvalidRequest,
+  type Listener,
+  type LoadBalancer,
+  poolDeletionOf,
+} from '@octavia/domain';
 import {
   CreatePoolRequest,
   type DeletePoolRequest,
@@ -139,13 +147,12 @@ async function remove(parts: Parts, request: DeletePoolRequest, caller: Caller):
 /** Marks the pool with all that is below it, and takes it from its listeners. */
 async function markDeleting({ tx, by }: ChangeContext, begun: LoadBalancer, id: string): Promise<Delta> {
   const detached = await listeners.detachPool(tx, begun, id, by);
-  await pools.markDeleting(tx, begun, by, 'id', id);
+  const [pool] = await pools.markDeleting(tx, begun, by, 'id', id);
   const goneMembers = await members.markDeleting(tx, begun, by, 'pool_id', id);
   const goneMonitors = await healthMonitors.markDeleting(tx, begun, by, 'pool_id', id);
-  const ids = (objects: readonly { readonly id: string }[]): string[] => objects.map((object) => object.id);
-  return {
-    listenerIds: [ids(detached), []],
-    memberIds: [ids(goneMembers), []],
-    healthMonitorIds: [ids(goneMonitors), []],
-  };
+  return poolDeletionOf(pool ?? {}, {
+    listenerIds: detached.map((listener) => listener.id),
+    members: goneMembers,
+    healthMonitors: goneMonitors,
+  });
 }

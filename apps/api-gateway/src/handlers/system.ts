@@ -28,11 +28,14 @@ import { readScope, requireAdmin } from '../authorize.ts';
 import type { Parts } from '../parts.ts';
 import { enumOf } from '../translate/enums.ts';
 import { type AskedProcess, certificatesOf, writeFailure, writeService } from '../translate/system.ts';
+import { breakersOf, isNotClosed, listBreakers } from './breakers.ts';
 
 /** How long a service may take to tell its state, in milliseconds. */
 const CHECK_MS = 1_000;
 /** Failed flows that are shown. Source: the contract. */
 const FAILURES_SHOWN = 5;
+/** Circuit breakers that are shown. Source: the contract. */
+const BREAKERS_SHOWN = 10;
 
 const flows = new Flows();
 const deployments = new Deployments();
@@ -44,6 +47,7 @@ export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceServi
       return capabilities(await deployments.get(parts.db.reader));
     }),
     getSystemStatus: unary((_, { caller }) => systemStatus(parts, caller)),
+    listBreakers: unary((request, { caller }) => listBreakers(parts, request, caller)),
     setLogLevel: unary((request, { caller }) => setLogLevel(parts, request, caller)),
   };
 }
@@ -67,10 +71,15 @@ function capabilities(deployment: Deployment | null): Capabilities {
 /** Answers whatever is down: what does not answer is what an operator wants to see. */
 async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus> {
   requireAdmin(caller, 'Reading the state of the system');
-  const [processes, { drivers, mode }, database] = await Promise.all([
+  const [processes, { drivers, mode, hostAddress }, database, breakers] = await Promise.all([
     askProcesses(parts),
     readDrivers(parts),
     readDatabase(parts),
+    // The worker's state says when it does not answer.
+    breakersOf(parts).then(
+      (all) => all.filter(isNotClosed),
+      () => [],
+    ),
   ]);
   const services = processes.map(writeService);
   return {
@@ -92,6 +101,9 @@ async function systemStatus(parts: Parts, caller: Caller): Promise<SystemStatus>
     oldestQueuedSeconds: database?.oldestQueuedSeconds ?? 0,
     lastFailures: database?.failures.map(writeFailure) ?? [],
     heartbeats: database?.heartbeats,
+    breakers: breakers.slice(0, BREAKERS_SHOWN),
+    breakersOpen: breakers.length,
+    hostAddress,
   };
 }
 
@@ -106,13 +118,13 @@ async function askProcesses({ installation }: Parts): Promise<AskedProcess[]> {
   return [us, ...(await Promise.all(others))];
 }
 
-async function readDrivers({ lookup }: Parts): Promise<{ drivers: Record<string, string>; mode: string }> {
+async function readDrivers({ lookup }: Parts): Promise<Pick<SystemStatus, 'drivers' | 'mode' | 'hostAddress'>> {
   try {
-    const { names, mode = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
-    return { drivers: names, mode };
+    const { names, mode = '', hostAddress = '' } = await lookup.getDrivers({}, { deadlineMs: CHECK_MS });
+    return { drivers: names, mode, hostAddress };
   } catch {
     // The worker's state says so.
-    return { drivers: {}, mode: '' };
+    return { drivers: {}, mode: '', hostAddress: '' };
   }
 }
 

@@ -1,8 +1,13 @@
+import type { FenceConfirmation } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
 import type { AmphoraRole, AmphoraStatus, Amphora as Message } from '@octavia/proto';
 import { enumOf } from './enums.ts';
 
-export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined): Message {
+export function writeAmphora(
+  amphora: Amphora,
+  lastHeartbeatAt: Date | undefined,
+  confirmation?: FenceConfirmation,
+): Message {
   return {
     id: amphora.id,
     loadBalancerId: amphora.loadBalancerId ?? '',
@@ -29,5 +34,7 @@ export function writeAmphora(amphora: Amphora, lastHeartbeatAt: Date | undefined
     choiceReason: amphora.choice?.reason ?? '',
     imageTag: amphora.class.imageTag,
     computeHost: amphora.computeHost ?? '',
+    fenceConfirmedAt: confirmation?.confirmedAt,
+    fenceConfirmedBy: confirmation?.author ?? '',
   };
 }

@@ -36,6 +36,14 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     const reason = payload.reason ? `: ${text(payload.message)} [${text(payload.reason)}]` : '.';
     return `${capital(nameOf(event, names))} went from ${text(payload.from)} to ${text(payload.to)}${reason}`;
   },
+  rolled_back: (event, payload, names) =>
+    `${event.author || 'Somebody'} took ${nameOf(event, names)} back to revision ${text(payload.to)} (${text(payload.changes)} objects changed).`,
+  change_refused: (event, payload, names) => {
+    const back = Array.isArray(payload.went_back) && payload.went_back.length > 0 ? payload.went_back.join(', ') : '';
+    const what = payload.action === 'DELETE' ? 'the deletion' : 'a change';
+    const then = payload.action === 'DELETE' ? ', which stays' : back && `, so ${back} went back to what is served`;
+    return `The data plane refused ${what} of ${nameOf(event, names)}${then}: ${text(payload.message)} [${text(payload.reason)}]`;
+  },
   operating_status_changed: (_, payload, names) => {
     const changes = Array.isArray(payload.changes) ? payload.changes.filter(isPayload) : [];
     return `The data plane reports: ${changes.map((change) => operatingChange(change, names)).join('; ')}.`;
@@ -46,8 +54,16 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     `${event.author || 'Somebody'} asked for the replacement of amphora ${event.objectId}.`,
   amphora_chosen: (event, payload) =>
     `Amphora ${event.objectId} is the load balancer's now (${text(payload.origin)}): ${text(payload.reason)}.`,
+  amphora_enrolled: (event, payload) =>
+    `The agent of amphora ${event.objectId} has a new certificate (${text(payload.ms)} ms): the old one had run out.`,
+  amphora_fence_confirmed: (event) =>
+    `${event.author || 'Somebody'} has made sure that amphora ${event.objectId} is isolated.`,
+  orphan_left: (event, payload) =>
+    `Amphora ${event.objectId} is deleted, but nobody could reach what it left outside: ${text(payload.kinds)}.`,
   amphora_fenced: (event, payload) =>
-    `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+    payload.confirmed_by
+      ? `Amphora ${event.objectId} counts as isolated, because ${text(payload.confirmed_by)} confirmed it.`
+      : `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
   amphora_unreachable: (event, payload) =>
     `Amphora ${event.objectId} did not take what the other one of the pair serves, so it is tried again: ${text(payload.message)} [${text(payload.reason)}]`,
   amphora_given_up: (event, payload) =>

@@ -1,7 +1,7 @@
 import type { ClaimedFlow, FlowCount, FlowRecord } from '@octavia/db';
 import type { Fault } from '@octavia/domain';
 import { ATTR, errorType, METRIC, meter } from '@octavia/service';
-import type { Attributes, Histogram } from '@opentelemetry/api';
+import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
 
 /** Bounds of the buckets, in seconds: from the noop drivers' milliseconds to the deadline of a minute. */
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -21,6 +21,7 @@ export class FlowMetrics {
   readonly #duration: Histogram;
   readonly #wait: Histogram;
   readonly #step: Histogram;
+  readonly #settleFailures: Counter;
 
   constructor() {
     const advice = { explicitBucketBoundaries: BOUNDS };
@@ -29,6 +30,14 @@ export class FlowMetrics {
     this.#duration = histogram(METRIC.FLOW_DURATION, 'From the request to the settled status');
     this.#wait = histogram(METRIC.FLOW_WAIT, 'From the time of a flow to its start');
     this.#step = histogram(METRIC.STEP_DURATION, 'Duration of one try of a step');
+    this.#settleFailures = meter().createCounter(METRIC.SETTLE_FAILURES, {
+      unit: '{try}',
+      description: 'Tries to settle a flow that threw: a bug of ours',
+    });
+  }
+
+  settleFailed(flow: string): void {
+    this.#settleFailures.add(1, { [ATTR.FLOW_NAME]: flow });
   }
 
   claimed({ flow, waitedMs }: ClaimedFlow): void {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
+import { type ClaimedFlow, type Database, FLOW_CHANNEL, FLOW_STOP_CHANNEL, FlowQueue, Flows } from '@octavia/db';
 import type { Logger, Part } from '@octavia/service';
-import type { AnyFlow } from './flow.ts';
+import type { AnyFlow, GiveUp } from './flow.ts';
 import { FlowMetrics, watchQueue } from './flow-metrics.ts';
 import { LeaseGone, StopRequested, WorkerStops } from './interruption.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -10,18 +10,27 @@ import { FlowRun } from './run-flow.ts';
 
 /** Longest time between two looks into the queue, in milliseconds: notifications may be lost. Source: design, own queue. */
 const POLL_MS = 1_000;
+/**
+ * A flow that has been in one step for longer than this, in milliseconds, waits for something outside: it takes no slot from the others,
+ * so that a hundred amphorae that hang hold up nobody else. It costs a timer and a share of a lease renewal.
+ */
+const SLOW_MS = 1_000;
+/** Flows of this process, those that wait included, in multiples of `concurrency`. */
+const MOST_WAITING = 10;
 /** After an error of the database, in milliseconds. */
 const AFTER_ERROR_MS = 200;
 
 export interface FlowLimits {
   /** Silence after which another worker may take a flow over, in milliseconds of the database's clock. */
   readonly leaseMs: number;
-  /** Flows at once. */
+  /** Flows at once; those that wait for something outside for longer than a second are not counted, up to ten times as many. */
   readonly concurrency: number;
   /** So many of them are kept for failovers; less than `concurrency`. */
   readonly failoverSlots: number;
   /** How long running steps may go on when the worker stops, in milliseconds. */
   readonly drainMs?: number;
+  /** After so long in one step a flow counts as waiting, in milliseconds. Default: 1000. */
+  readonly slowMs?: number;
 }
 
 export interface FlowRunnerOptions<Parts> {
@@ -33,6 +42,8 @@ export interface FlowRunnerOptions<Parts> {
   readonly parts: Parts;
   readonly limits: FlowLimits;
   readonly log: Logger;
+  /** Default: nothing is pending but the flow. */
+  readonly giveUp?: GiveUp;
 }
 
 const DEFAULT_DRAIN_MS = 2_000;
@@ -139,43 +150,56 @@ export class FlowRunner<Parts> implements Part {
 
   async #claimWhatFits(): Promise<void> {
     const { limits, db } = this.#options;
-    while (!this.#isStopping && this.#running.size < limits.concurrency) {
-      const ordinary = [...this.#running].filter(({ isUrgent }) => !isUrgent).length;
-      const onlyUrgent = ordinary >= limits.concurrency - limits.failoverSlots;
+    for (;;) {
+      const busy = [...this.#running].filter(({ run }) => run.inStepMs < (limits.slowMs ?? SLOW_MS));
+      const ordinary = busy.filter(({ isUrgent }) => !isUrgent).length;
+      const most = limits.concurrency * MOST_WAITING - this.#running.size;
+      const free = Math.min(most, limits.concurrency - busy.length);
+      const forOrdinary = limits.concurrency - limits.failoverSlots - ordinary;
+      const onlyUrgent = forOrdinary <= 0;
+      // All at once: a claim looks at everything that waits.
+      const limit = onlyUrgent ? free : Math.min(free, forOrdinary);
+      if (this.#isStopping || limit <= 0) return;
       const claimedAt = performance.now();
-      const claimed = await this.#queue.claim(db.reader, {
+      const request = {
         worker: this.#worker,
         leaseMs: limits.leaseMs,
         known: [...this.#definitions.values()].map(({ name, version }) => ({ name, version })),
         onlyUrgent,
-      });
-      if (!claimed) return;
-      const definition = this.#definitions.get(keyOf(claimed.flow));
-      if (!definition) throw new Error(`A flow was claimed that this worker does not know: ${keyOf(claimed.flow)}.`);
-      this.#metrics.claimed(claimed);
-      const run = new FlowRun(definition, claimed, {
-        ...this.#options,
-        queue: this.#queue,
-        leases: this.#leases,
-        metrics: this.#metrics,
-      });
-      this.#leases.hold(
-        claimed.lease,
-        claimedAt,
-        () => run.interrupt(new LeaseGone()),
-        (reason) => run.interrupt(new StopRequested(reason)),
-      );
-      const isUrgent = claimed.flow.priority <= 0 || claimed.flow.stopRequested === 'FAILOVER';
-      const running: Running<Parts> = {
-        run,
-        isUrgent,
-        ended: run.run().then(() => {
-          this.#running.delete(running);
-          this.#look();
-        }),
       };
-      this.#running.add(running);
+      const claimed = await this.#queue.claimSeveral(db.reader, request, limit);
+      for (const one of claimed) this.#run(one, claimedAt);
+      if (claimed.length < limit) return;
     }
+  }
+
+  #run(claimed: ClaimedFlow, claimedAt: number): void {
+    const definition = this.#definitions.get(keyOf(claimed.flow));
+    if (!definition) throw new Error(`A flow was claimed that this worker does not know: ${keyOf(claimed.flow)}.`);
+    this.#metrics.claimed(claimed);
+    const run = new FlowRun(definition, claimed, {
+      giveUp: async () => {},
+      ...this.#options,
+      queue: this.#queue,
+      leases: this.#leases,
+      metrics: this.#metrics,
+    });
+    this.#leases.hold(
+      claimed.lease,
+      claimedAt,
+      () => run.interrupt(new LeaseGone()),
+      (reason) => run.interrupt(new StopRequested(reason)),
+    );
+    const isUrgent = claimed.flow.priority <= 0 || claimed.flow.stopRequested === 'FAILOVER';
+    const running: Running<Parts> = {
+      run,
+      isUrgent,
+      ended: run.run().then(() => {
+        this.#running.delete(running);
+        this.#look();
+      }),
+    };
+    this.#running.add(running);
   }
 }
 

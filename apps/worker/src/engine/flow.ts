@@ -74,6 +74,11 @@ export interface Step<State, Parts> {
     context: StepContext<Parts>,
   ): Promise<Partial<State> | Closing<Partial<State>> | ComeAgain | undefined>;
   undo?(state: State, context: StepContext<Parts>): Promise<void>;
+  /**
+   * Reasons of `unavailable` errors that this step waits out, perhaps for a person, and what it waits for then, such as `the old holder
+   * to be isolated`. When the deadline passes meanwhile, the flow ends with that reason: it says more than DEADLINE_EXCEEDED.
+   */
+  readonly awaits?: Readonly<Record<string, string>>;
 }
 
 /** How a flow ended, for the transaction that closes it. */
@@ -99,6 +104,12 @@ export interface Flow<State, Parts> {
    */
   settle?(tx: Tx, end: FlowEnd<State>, parts: Parts): Promise<NewFlow | null>;
 }
+
+/**
+ * What is left to do when `settle` throws again and again: puts everything that the flow leaves pending into ERROR with the fault, in as
+ * few and as simple statements as can be. For all flows of a process.
+ */
+export type GiveUp = (tx: Tx, flow: FlowRecord, fault: Fault) => Promise<void>;
 
 /** A flow of any state, for lists of flows. The engine only passes states on. */
 // biome-ignore lint/suspicious/noExplicitAny: each flow has a state of its own, and a list of them has none in common.

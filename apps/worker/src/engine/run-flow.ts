@@ -21,6 +21,7 @@ import {
   Closing,
   ComeAgain,
   type EngineContext,
+  type GiveUp,
   type Step,
   type StepContext,
   Superseded,
@@ -47,6 +48,9 @@ const DATABASE_RETRY_MS = 100;
 const STOPPED = 'STOPPED';
 const SUPERSEDED = 'SUPERSEDED';
 const CANCELLED_REASONS: readonly string[] = [STOPPED, SUPERSEDED];
+/** Tries to settle, within one run of the flow; and the reason with which it ends when all have thrown. */
+const SETTLE_TRIES = 5;
+const SETTLE_FAILED = 'SETTLE_FAILED';
 
 export interface RunParts<Parts> {
   readonly db: Database;
@@ -54,11 +58,14 @@ export interface RunParts<Parts> {
   readonly leases: LeaseKeeper;
   readonly metrics: FlowMetrics;
   readonly log: Logger;
+  readonly giveUp: GiveUp;
   /** What steps get beside the engine's context. */
   readonly parts: Parts;
 }
 
 type AnyStep<Parts> = Step<AnyState, Parts>;
+/** A step, as far as its failure needs it. */
+type Failing = Pick<AnyStep<never>, 'name' | 'awaits'>;
 type Result = AnyState | Closing<AnyState> | undefined;
 
 /** A step that has done its work outside, and is not saved yet. */
@@ -93,6 +100,8 @@ export class FlowRun<Parts> {
   #last: Done | undefined;
   /** Position to name of the steps that were begun. */
   readonly #begun = new Map<number, string>();
+  /** Since when it is in a step, or in the undo of one; null: in none. */
+  #inStepSince: number | null = null;
 
   constructor(definition: AnyFlow<Parts>, claimed: ClaimedFlow, run: RunParts<Parts>) {
     this.lease = claimed.lease;
@@ -115,6 +124,11 @@ export class FlowRun<Parts> {
     if (isStop && this.#definition.isStoppable === false) return;
     if (why instanceof LeaseGone || why instanceof WorkerStops) this.#gone.abort(why);
     this.#abort.abort(why);
+  }
+
+  /** How long the try of a step that runs has taken so far, in milliseconds. */
+  get inStepMs(): number {
+    return this.#inStepSince === null ? 0 : performance.now() - this.#inStepSince;
   }
 
   /** The worker is about to stop: after the step that runs, the flow is let go. */
@@ -198,7 +212,7 @@ export class FlowRun<Parts> {
         const failure = this.#last && (await this.#save(async (tx, done) => this.#advance(tx, done)));
         if (failure) return failure;
         if (!this.#abort.signal.aborted) throw new WorkerStops();
-        return this.#interrupted(step.name);
+        return this.#interrupted(step);
       }
       const failure = await this.#begin(step, position);
       if (failure) return failure;
@@ -208,7 +222,7 @@ export class FlowRun<Parts> {
         if (result instanceof ComeAgain) return await this.#comeAgain(result);
         this.#last = { position, name: step.name, attempt, result };
       } catch (error) {
-        return this.#failed(step.name, attempt, error);
+        return this.#failed(step, attempt, error);
       }
     }
     return null;
@@ -258,7 +272,7 @@ export class FlowRun<Parts> {
     } catch (error) {
       if (!done || !isClosing || error instanceof LeaseGone) throw error;
       this.#last = undefined;
-      return this.#failed(done.name, done.attempt, error);
+      return this.#failed(this.#definition.steps[done.position] ?? done, done.attempt, error);
     }
     this.#state = state;
     this.#last = undefined;
@@ -272,6 +286,7 @@ export class FlowRun<Parts> {
 
   async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result | ComeAgain> {
     const startedAt = performance.now();
+    this.#inStepSince = startedAt;
     const attributes = {
       ...flowAttributes(this.#claimed.flow),
       [ATTR.STEP_NAME]: step.name,
@@ -288,11 +303,13 @@ export class FlowRun<Parts> {
     } catch (error) {
       this.#run.metrics.stepEnded(this.#definition.name, step.name, performance.now() - startedAt, error);
       throw error;
+    } finally {
+      this.#inStepSince = null;
     }
   }
 
   /** What follows from the failure of a step. */
-  async #failed(step: string, attempt: number, error: unknown): Promise<Fault | 'LATER'> {
+  async #failed(step: Failing, attempt: number, error: unknown): Promise<Fault | 'LATER'> {
     if (error instanceof LeaseLost) throw error;
     if (this.#abort.signal.aborted) {
       const verdict = this.#interrupted(step, error);
@@ -306,19 +323,18 @@ export class FlowRun<Parts> {
     const fault = faultOf(namingDatabaseTrouble(error));
     if (!isUnavailable) {
       this.#log.warn(
-        { [ATTR.STEP_NAME]: step, [ATTR.REASON]: fault.reason, err: error },
+        { [ATTR.STEP_NAME]: step.name, [ATTR.REASON]: fault.reason, err: error },
         'step failed for good, undoing',
       );
       return fault;
     }
     const delayMs = Math.max(0, Math.min(retryDelayMs(attempt, Math.random()), this.#deadlineAt - performance.now()));
     this.#log.info(
-      { [ATTR.STEP_NAME]: step, [ATTR.FLOW_ATTEMPT]: attempt, [ATTR.REASON]: fault.reason, delayMs },
+      { [ATTR.STEP_NAME]: step.name, [ATTR.FLOW_ATTEMPT]: attempt, [ATTR.REASON]: fault.reason, delayMs },
       'step to be tried again',
     );
-    await this.#write(() =>
-      this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, { delayMs, error: fault })),
-    );
+    const retry = { delayMs, error: fault, waitingFor: step.awaits?.[fault.reason] ?? 'the next try' };
+    await this.#write(() => this.#run.db.transaction((tx) => this.#run.queue.retryLater(tx, this.lease, retry)));
     return 'LATER';
   }
 
@@ -329,13 +345,17 @@ export class FlowRun<Parts> {
   }
 
   /** What follows from an interruption. @throws LeaseGone, WorkerStops */
-  #interrupted(step: string, error?: unknown): Fault {
+  #interrupted(step: Failing, error?: unknown): Fault {
     const why: unknown = this.#abort.signal.reason;
     if (why instanceof StopRequested) return { reason: STOPPED, message: why.message };
     if (!(why instanceof DeadlineReached)) throw why;
-    const last = error === undefined || error === why || isAbort(error) ? this.#claimed.flow.lastError : faultOf(error);
+    const { flow } = this.#claimed;
+    const isOfThisTry = error !== undefined && error !== why && !isAbort(error);
+    const last = isOfThisTry ? faultOf(error) : flow.lastError;
+    const isOfThisStep = isOfThisTry || flow.step === step.name;
+    if (last && isOfThisStep && step.awaits?.[last.reason] !== undefined) return last;
     const after = last ? ` Last error: ${last.reason}: ${last.message}` : '';
-    return { reason: 'DEADLINE_EXCEEDED', message: `It was not done in time; it was at ${step}.${after}` };
+    return { reason: 'DEADLINE_EXCEEDED', message: `It was not done in time; it was at ${step.name}.${after}` };
   }
 
   /** Undoes newest first what was begun, the failed step too, and goes on when one undo fails. */
@@ -354,6 +374,7 @@ export class FlowRun<Parts> {
   /** Null: undone. Else why it was given up. */
   async #undo(step: AnyStep<Parts>, flowSpan: Span): Promise<Fault | null> {
     for (let attempt = 1; ; attempt++) {
+      this.#inStepSince = performance.now();
       const limit = new AbortController();
       const timer = setTimeout(() => limit.abort(new StepTooSlow(UNDO_LIMIT_MS)), UNDO_LIMIT_MS);
       const signal = AbortSignal.any([limit.signal, this.#gone.signal]);
@@ -378,6 +399,7 @@ export class FlowRun<Parts> {
         }
       } finally {
         clearTimeout(timer);
+        this.#inStepSince = null;
       }
       await sleep(retryDelayMs(attempt, Math.random()));
     }
@@ -407,10 +429,28 @@ export class FlowRun<Parts> {
 
   /**
    * Settles the statuses, closes the flow, gives up the turn and asks for the next push: one transaction, with the last writes of the
-   * last step. Null: it has ended. Else what follows from the failure of that step.
+   * last step. Null: it has ended. Else what follows from the failure of that step. What cannot be settled ends all the same: a flow
+   * that is tried for ever keeps its turn, and its objects pending.
    */
   async #finish(fault: Fault | null): Promise<Fault | 'LATER' | null> {
-    const { queue, parts, metrics } = this.#run;
+    const { metrics, leases } = this.#run;
+    const { name } = this.#definition;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#settle(fault);
+      } catch (error) {
+        if (error instanceof LeaseLost || error instanceof LeaseGone || isDatabaseTrouble(error)) throw error;
+        metrics.settleFailed(name);
+        this.#log.warn({ err: error, [ATTR.FLOW_ATTEMPT]: attempt }, 'cannot settle');
+        if (attempt >= SETTLE_TRIES) return this.#giveUp(error);
+      }
+      await sleep(retryDelayMs(attempt, Math.random()));
+      if (!leases.isHeld(this.lease)) throw new LeaseGone();
+    }
+  }
+
+  async #settle(fault: Fault | null): Promise<Fault | 'LATER' | null> {
+    const { queue, parts } = this.#run;
     const { flow } = this.#claimed;
     const outcome = fault === null ? 'SUCCEEDED' : CANCELLED_REASONS.includes(fault.reason) ? 'CANCELLED' : 'FAILED';
     const failure = await this.#save(async (tx, done, state) => {
@@ -418,10 +458,32 @@ export class FlowRun<Parts> {
       await queue.finish(tx, this.lease, { state: outcome, ...(done ? { done } : {}) });
       if (push) await new Flows().ensurePush(tx, push);
     }, true);
-    if (failure) return failure;
-    metrics.flowEnded(this.#claimed, outcome, fault);
-    this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
+    if (!failure) this.#ended(outcome, fault);
+    return failure;
+  }
+
+  /** Ends a flow that cannot be settled: FAILED, and what it leaves pending is in ERROR. */
+  async #giveUp(error: unknown): Promise<null> {
+    const { queue, db, giveUp } = this.#run;
+    const { flow } = this.#claimed;
+    const { message: why } = faultOf(error);
+    const message = `Its end could not be written down: ${why} What it did may be in place; fail it over to be certain.`;
+    const fault = { reason: SETTLE_FAILED, message };
+    await this.#write(() =>
+      db.transaction(async (tx) => {
+        await giveUp(tx, flow, fault);
+        await queue.turnBack(tx, this.lease, fault);
+        await queue.finish(tx, this.lease, { state: 'FAILED' });
+      }),
+    );
+    this.#log.error({ err: error }, 'flow could not be settled: a bug; what it worked on is in ERROR');
+    this.#ended('FAILED', fault);
     return null;
+  }
+
+  #ended(outcome: string, fault: Fault | null): void {
+    this.#run.metrics.flowEnded(this.#claimed, outcome, fault);
+    this.#log.info({ outcome, ...(fault ? { [ATTR.REASON]: fault.reason } : {}) }, 'flow ended');
   }
 
   /** Lets the flow go at once. While the database is away that is tried until the lease has run out by itself. */

@@ -7,7 +7,7 @@ import { requesterOf } from '../world.ts';
 interface Pushed {
   readonly loadBalancerId: string;
   readonly target?: number;
-  readonly isServed?: boolean;
+  readonly undecided?: readonly string[];
 }
 
 /**
@@ -16,11 +16,11 @@ interface Pushed {
  */
 export async function settleLoadBalancer(tx: Tx, end: End<Pushed>, world: World): Promise<NewFlow | null> {
   const { settlement, loadBalancers, settings } = world;
-  const { loadBalancerId, target, isServed = false } = end.state;
+  const { loadBalancerId, target, undecided } = end.state;
   const push = (): NewFlow =>
     updateLoadBalancer(loadBalancerId, requesterOf(end), { deadlineMs: settings.flowDeadlineMs });
   if (end.outcome === 'SUCCEEDED' && target !== undefined) {
-    const { isMoreDesired } = await settlement.pushed(tx, loadBalancerId, target, isServed);
+    const { isMoreDesired } = await settlement.pushed(tx, loadBalancerId, target, undecided);
     return isMoreDesired ? push() : null;
   }
   const wasCancelledByOperator = end.outcome === 'CANCELLED' && end.flow.stopRequested === 'CANCELLED';
@@ -39,6 +39,6 @@ export async function settleLoadBalancer(tx: Tx, end: End<Pushed>, world: World)
 
 /** What was not done in time is still desired: any change, and a failover too, tries it again. */
 function withAdvice(fault: Fault): Fault {
-  if (fault.reason !== 'DEADLINE_EXCEEDED') return fault;
+  if (fault.reason !== 'DEADLINE_EXCEEDED' && fault.reason !== 'FENCE_NOT_CONFIRMED') return fault;
   return { ...fault, message: `${fault.message} Change it, or fail it over, to try again.` };
 }

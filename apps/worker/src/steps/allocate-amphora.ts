@@ -1,6 +1,6 @@
 import { type Amphora, type AmphoraRole, DomainError, type Topology } from '@octavia/domain';
-import { renderAgentConfig } from '@octavia/render';
 import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
+import { agentConfigOf } from './agent-config.ts';
 import { answers } from './answers.ts';
 import { chooseAmphora } from './choose-amphora.ts';
 import { discardAmphora } from './discard-amphora.ts';
@@ -68,7 +68,7 @@ function take(
 async function isReady(spare: Amphora, topology: Topology, context: Context): Promise<boolean> {
   if (!(await answers(spare, context))) return false;
   if (spare.class.topology === topology) return true;
-  const content = renderAgentConfig({ amphoraId: spare.id, topology, ...context.settings.agent });
+  const content = agentConfigOf({ id: spare.id, class: { ...spare.class, topology } }, context.settings);
   try {
     await context.amphora.updateAgentConfig(endpointOf(spare), content, callOf(context));
   } catch (error) {

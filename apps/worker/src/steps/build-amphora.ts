@@ -1,8 +1,8 @@
 import type { Tx } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
-import { renderAgentConfig } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { agentConfigOf } from './agent-config.ts';
 import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
 import { peersOf } from './choose-amphora.ts';
 import type { NewAmphora } from './rounds.ts';
@@ -10,8 +10,8 @@ import { together } from './together.ts';
 
 /** Paths in the amphora. Source: Octavia's amphora image; amphora-boot of the reference. */
 const AGENT_CONFIG_PATH = '/etc/octavia/amphora-agent.conf';
-const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
-const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
+export const AGENT_CERTIFICATE_PATH = '/etc/octavia/certs/server.pem';
+export const CLIENT_CA_PATH = '/etc/octavia/certs/client_ca.pem';
 
 export interface BuildAmphoraState {
   readonly newAmphorae: readonly NewAmphora[];
@@ -42,7 +42,7 @@ export const buildAmphorae: WorkerStep<BuildAmphoraState> = {
 
 /** Asks for the instance of one amphora. Returns what is to be written down; null: it is a spare. @throws AmphoraBuildError */
 export async function build(amphoraId: string, context: Context): Promise<((tx: Tx) => Promise<void>) | null> {
-  const { transaction, amphorae, compute, externalResources, flow } = context;
+  const { transaction, amphorae, compute, externalResources, agentConfigs, settings, flow } = context;
   const amphora = await transaction(async (tx) => {
     const found = await amphorae.get(tx, amphoraId);
     if (found.status === 'BOOTING') {
@@ -72,6 +72,7 @@ export async function build(amphoraId: string, context: Context): Promise<((tx: 
   );
   return async (tx) => {
     await amphorae.update(tx, amphoraId, { computeId });
+    await agentConfigs.note(tx, amphoraId, settings.agent.digest);
     await externalResources.confirm(tx, 'instance', instanceName(amphoraId));
   };
 }
@@ -92,11 +93,7 @@ async function filesFor(amphora: Amphora, context: Context): Promise<Record<stri
   const kept = await secrets.get(reader, 'amphora_certificate', amphora.id);
   const pem = kept ?? (await issue());
   return {
-    [AGENT_CONFIG_PATH]: renderAgentConfig({
-      amphoraId: amphora.id,
-      topology: amphora.class.topology,
-      ...settings.agent,
-    }),
+    [AGENT_CONFIG_PATH]: agentConfigOf(amphora, settings),
     [AGENT_CERTIFICATE_PATH]: pem,
     [CLIENT_CA_PATH]: await certificates.clientCa(),
   };

@@ -1,26 +1,63 @@
 import type { Amphora } from '@octavia/domain';
 import { Superseded } from '../engine/flow.ts';
-import { type Context, callOf, type WorkerStep } from '../world.ts';
-import { computeIdOf, fenceAmphora } from './fence-amphora.ts';
+import { type Context, callOf, tellMilestone, type WorkerStep } from '../world.ts';
+import { instanceName } from './build-amphora.ts';
+import { AWAITS_FENCE, computeIdOf, fenceAmphora, unlessOutOfReach } from './fence-amphora.ts';
 
 /** Isolates an amphora, deletes its instance and everything that we keep of it. Its row becomes DELETED. */
 async function deleteOne(amphora: Amphora, context: Context): Promise<void> {
-  const { transaction, amphorae, compute, network, secrets, externalResources } = context;
-  await fenceAmphora(amphora, context);
-  const { id: amphoraId, loadBalancerId } = amphora;
-  if (loadBalancerId !== null) await network.unplugVip({ loadBalancerId, amphoraId }, callOf(context));
-  const computeId = await computeIdOf(amphora, context);
-  if (computeId !== null) await compute.delete(computeId, callOf(context));
+  const { transaction, amphorae, secrets, externalResources } = context;
+  const confirmation = await fenceAmphora(amphora, context);
+  if (confirmation) return deleteUnreached(amphora, context);
+  await unplug(amphora, context);
+  await deleteInstance(amphora, context);
   await transaction(async (tx) => {
+    await secrets.delete(tx, 'amphora_certificate', amphora.id);
+    await externalResources.forgetAmphora(tx, amphora.id);
+    await amphorae.setStatus(tx, amphora.id, 'DELETED');
+  });
+}
+
+async function unplug({ id: amphoraId, loadBalancerId }: Amphora, context: Context): Promise<void> {
+  if (loadBalancerId !== null) await context.network.unplugVip({ loadBalancerId, amphoraId }, callOf(context));
+}
+
+async function deleteInstance(amphora: Amphora, context: Context): Promise<void> {
+  const computeId = await computeIdOf(amphora, context);
+  if (computeId !== null) await context.compute.delete(computeId, callOf(context));
+}
+
+/**
+ * The same for an amphora that no driver reaches, and that a person has isolated: what cannot be removed is written down and told. The
+ * sweep for orphans removes it when it is there again.
+ */
+async function deleteUnreached(amphora: Amphora, context: Context): Promise<void> {
+  const { transaction, amphorae, secrets, externalResources, compute, network, flow, log } = context;
+  const { id: amphoraId, loadBalancerId } = amphora;
+  const isPortLeft = (await unlessOutOfReach(amphora, context, (within) => unplug(amphora, within))) !== undefined;
+  const isInstanceLeft =
+    (await unlessOutOfReach(amphora, context, (within) => deleteInstance(amphora, within))) !== undefined;
+  const left = [
+    ...(isInstanceLeft ? [{ kind: 'instance', name: instanceName(amphoraId), driver: compute.name } as const] : []),
+    ...(isPortLeft ? [{ kind: 'port', name: `${loadBalancerId} ${amphoraId}`, driver: network.name } as const] : []),
+  ];
+  await transaction(async (tx) => {
+    if (loadBalancerId !== null && left.length > 0) {
+      const kinds = left.map(({ kind }) => kind).join(', ');
+      await tellMilestone(tx, context, 'orphan_left', { loadBalancerId, amphoraId }, { kinds });
+    }
     await secrets.delete(tx, 'amphora_certificate', amphoraId);
     await externalResources.forgetAmphora(tx, amphoraId);
+    for (const one of left) await externalResources.leave(tx, { ...one, amphoraId, loadBalancerId, flowId: flow.id });
     await amphorae.setStatus(tx, amphoraId, 'DELETED');
   });
+  for (const { kind, name } of left) log.warn({ kind, name }, 'orphan left behind: nobody could reach it');
 }
 
 /** Deletes the amphora that the flow is for. */
 export const deleteAmphoraInstance: WorkerStep<{ readonly amphoraId: string }> = {
   name: 'delete_amphora',
+  awaits: AWAITS_FENCE,
   async do({ amphoraId }, context) {
     const amphora = await context.transaction(async (tx) => {
       const found = await context.amphorae.get(tx, amphoraId, { lock: true });
@@ -38,6 +75,7 @@ export const deleteAmphoraInstance: WorkerStep<{ readonly amphoraId: string }> =
 /** Deletes every amphora of the load balancer that the flow is for. */
 export const deleteAllAmphorae: WorkerStep<{ readonly loadBalancerId: string }> = {
   name: 'delete_amphorae',
+  awaits: AWAITS_FENCE,
   async do({ loadBalancerId }, context) {
     const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
     await Promise.all(all.map((amphora) => deleteOne(amphora, context)));

@@ -44,7 +44,7 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
       context.signal.throwIfAborted();
       return new Closing(async (tx) => {
         for (const { amphora, outcome } of told.flat()) {
-          await recordPush(tx, { target }, amphora, outcome, loadBalancerId, context);
+          await recordPush(tx, { loadBalancerId, target }, amphora, outcome, context);
         }
         if (lost.length > 0) await startMending(tx, loadBalancerId, lost, context);
         return {};
@@ -83,10 +83,7 @@ export async function bringUpToDate(
   context: Context,
 ): Promise<Served & { readonly target: number }> {
   const audience = { ids: [amphora.id], peerIds: members.map(({ id }) => id) };
-  const { texts, tree, target } = await planPush(loadBalancerId, audience, context, {
-    ...(atMost === undefined ? {} : { atMost }),
-    isSettling: false,
-  });
+  const { texts, tree, target } = await planPush(loadBalancerId, audience, context, { isSettling: false });
   const [planned] = texts;
   if (!planned) throw new Superseded(`Amphora ${amphora.id} has been replaced.`);
   const outcome = await pushOne(amphora, planned.text, loadBalancerId, context);
@@ -94,5 +91,5 @@ export async function bringUpToDate(
   if (outcome.kind === 'refused') throw new ConfigurationRefused(outcome.fault.message, { amphoraId: amphora.id });
   await uploadVrrp(amphora, members, { tree, vipNetwork }, context);
   await context.amphora.startVrrp(endpointOf(amphora), callOf(context));
-  return { ...outcome, target };
+  return { ...outcome, target: atMost ?? target };
 }

@@ -47,7 +47,7 @@ export const mendAmphora: WorkerStep<MendState> = {
       throw new AmphoraUnavailable(`Amphora ${amphoraId} cannot be mended yet: ${why}`, { amphoraId });
     });
     return new Closing(async (tx) => {
-      await recordPush(tx, outcome, amphora, outcome, loadBalancerId, context);
+      await recordPush(tx, { ...outcome, loadBalancerId }, amphora, outcome, context);
       return {};
     });
   },

@@ -1,9 +1,10 @@
-import { Revisions, type Tx } from '@octavia/db';
+import { type RefusedChange, Revisions, type Tx } from '@octavia/db';
 import { type Amphora, isBeingDeleted, type LoadBalancerTree } from '@octavia/domain';
 import { failoverLoadBalancer } from '@octavia/flows';
-import { type Problem, renderHaproxy } from '@octavia/render';
+import { type Peer, type Problem, renderHaproxy } from '@octavia/render';
 import { Superseded } from '../engine/flow.ts';
 import { type Context, requesterOf } from '../world.ts';
+import { withoutBlocked } from './last-good.ts';
 
 /** Requests that the flow's span is linked to, at most. Source: the limit of OpenTelemetry. */
 const MAX_LINKS = 128;
@@ -18,24 +19,35 @@ export interface Audience {
   readonly peerIds: readonly string[];
 }
 
-/** A configuration for each amphora, all of one revision. */
-export interface Plan {
-  readonly target: number;
-  readonly tree: LoadBalancerTree;
+/** A configuration for each amphora, all of one state of the load balancer. */
+export interface Rendered {
   readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
   readonly problems: readonly Problem[];
 }
 
+/** What is pushed, and to whom. */
+export interface Plan extends Rendered {
+  readonly loadBalancerId: string;
+  readonly target: number;
+  /** Everything that is desired. */
+  readonly tree: LoadBalancerTree;
+  /** Changes that are left out of the texts because they are refused. */
+  readonly refused: readonly RefusedChange[];
+  /** Ids of what is left out of the texts, with nothing known against it: it is pushed anew. */
+  readonly undecided: readonly string[];
+  /** Writes the configurations for another state, for the same amphorae. */
+  render(tree: LoadBalancerTree): Rendered;
+}
+
 /**
  * Reads the newest desired revision and writes the configurations for it.
- * @param atMost the revision of an earlier try of this push
  * @param isSettling whether a flow settles what this push brings, so that what failed before is tried again
  */
 export function planPush(
   loadBalancerId: string,
   audience: Audience | undefined,
   context: Context,
-  { atMost, isSettling = atMost === undefined }: { readonly atMost?: number; readonly isSettling?: boolean } = {},
+  { isSettling = true }: { readonly isSettling?: boolean } = {},
 ): Promise<Plan> {
   const { transaction, loadBalancers, amphorae, trees, settlement } = context;
   return transaction(async (tx) => {
@@ -50,10 +62,7 @@ export function planPush(
     const peers = allocated
       .filter(({ id }) => audience === undefined || audience.peerIds.includes(id))
       .flatMap(({ id, vrrpIp }) => (vrrpIp === null ? [] : [{ id, vrrpIp }]));
-    const rendered = targets.map((amphora) => {
-      if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
-      return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
-    });
+    const render = (state: LoadBalancerTree): Rendered => renderFor(targets, peers, state);
     await linkFolded(
       context,
       tx,
@@ -61,8 +70,18 @@ export function planPush(
       Math.min(...targets.map((one) => one.appliedRevision)),
       lb.desiredRevision,
     );
-    return { target: atMost ?? lb.desiredRevision, tree, texts: rendered, problems: rendered[0]?.problems ?? [] };
+    const target = lb.desiredRevision;
+    const plan = { loadBalancerId, target, tree, refused: [], undecided: [], render, ...render(tree) };
+    return withoutBlocked(plan, tx);
   }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
+}
+
+function renderFor(targets: readonly Amphora[], peers: readonly Peer[], tree: LoadBalancerTree): Rendered {
+  const rendered = targets.map((amphora) => {
+    if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
+    return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
+  });
+  return { texts: rendered, problems: rendered[0]?.problems ?? [] };
 }
 
 /** A load balancer whose creation failed has no amphora: a failover builds one, and settles everything. */

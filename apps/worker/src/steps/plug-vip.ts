@@ -4,7 +4,7 @@ import type { VipPort } from '@octavia/drivers';
 import type { VipNetwork } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
-import { computeIdOf } from './fence-amphora.ts';
+import { AWAITS_FENCE, computeIdOf } from './fence-amphora.ts';
 import type { VipState } from './reserve-vip.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 import { together } from './together.ts';
@@ -20,6 +20,7 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
   return {
     name: inRound('plug_vip', round),
     isNeeded: hasRound(round),
+    awaits: AWAITS_FENCE,
     async do(state, context) {
       const all = await context.amphorae.ofLoadBalancer(context.reader, state.loadBalancerId);
       const { comers } = roundOf(state, round, all);
@@ -49,7 +50,10 @@ async function plug(
   const startedAt = performance.now();
   const computeId = await computeIdOf(amphora, context);
   if (computeId === null) throw new Error(`Amphora ${amphoraId} has no instance.`);
-  const port = await context.network.plugVip({ loadBalancerId, amphoraId, computeId, vip, topology }, callOf(context));
+  const confirmed = await context.fenceConfirmations.ofLoadBalancer(context.reader, loadBalancerId);
+  const confirmedFences = confirmed.map((confirmation) => confirmation.amphoraId);
+  const request = { loadBalancerId, amphoraId, computeId, vip, topology, confirmedFences };
+  const port = await context.network.plugVip(request, callOf(context));
   await context.amphora.plugVip(endpointOf(amphora), port, callOf(context));
   const ms = Math.round(performance.now() - startedAt);
   return {

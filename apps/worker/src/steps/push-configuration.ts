@@ -3,6 +3,7 @@ import type { Amphora, Fault } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
+import { leaveOutRefused } from './last-good.ts';
 import { startMending } from './mending.ts';
 import { type Audience, type Plan, planPush } from './plan-push.ts';
 import { type Outcome, pushOne, type Served } from './push-one.ts';
@@ -19,8 +20,8 @@ export interface PushState {
   readonly loadBalancerId: string;
   /** Revision of the load balancer that was pushed. */
   readonly target: number;
-  /** Whether the data plane serves it; else it refused, and serves what it did before. */
-  readonly isServed: boolean;
+  /** Ids of objects that are not in it after all: refused changes were found, and not all of them. */
+  readonly undecided?: readonly string[];
 }
 
 interface Reached {
@@ -37,23 +38,18 @@ interface Pushed {
 
 /**
  * Makes the amphorae serve the newest desired revision, all at once. One that cannot be reached does not hold the others: it is mended.
- * What the agent's check refuses is put in ERROR with its words, and the amphorae go on with their last good configuration.
+ * Where they refuse it, the changes that they refuse are found and left out, and everything else is served.
  */
 export const pushConfiguration: WorkerStep<PushState> = {
   name: 'push_configuration',
   async do({ loadBalancerId }, context) {
     const plan = await planPush(loadBalancerId, undefined, context);
-    const { refusal, record } = await pushToServing(plan, loadBalancerId, context);
-    if (!refusal) return served(plan, record);
-    await refused(refusal, plan, record, loadBalancerId, context);
-    return { target: plan.target, isServed: false };
+    const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToServing(next, context), context);
+    return served(taken, record, context);
   },
 };
 
-/**
- * Makes the amphorae that come into service in a round serve the newest desired revision. They have no configuration to fall back to:
- * where it is refused they get what is left when refused creations are out.
- */
+/** Makes the amphorae that come into service in a round serve the newest desired revision, less what is refused. */
 export function pushToComers(round: number): WorkerStep<PushState & RoundsState> {
   return {
     name: inRound('push_configuration', round),
@@ -65,59 +61,60 @@ export function pushToComers(round: number): WorkerStep<PushState & RoundsState>
       const ids = comers.map(({ id }) => id);
       const audience: Audience = { ids, peerIds: [...ids, ...stayers.map(({ id }) => id)] };
       const plan = await planPush(loadBalancerId, audience, context);
-      const { refusal, record } = await pushToAll(plan, loadBalancerId, context);
-      if (!refusal) return served(plan, record);
-      await refused(refusal, plan, record, loadBalancerId, context);
-      const rest = await planPush(loadBalancerId, audience, context, { atMost: plan.target });
-      const second = await pushToAll(rest, loadBalancerId, context);
-      if (second.refusal) throw new ConfigurationRefused(second.refusal.message, { loadBalancerId });
-      return served(plan, second.record);
+      const { plan: taken, record } = await pushWhatIsTaken(plan, (next) => pushToAll(next, context), context);
+      return served(taken, record, context);
     },
   };
 }
 
-function served({ target }: Plan, record: Pushed['record']): Closing<Partial<PushState>> {
-  return new Closing(async (tx) => {
-    await record(tx);
-    return { target, isServed: true };
-  });
+/** Pushes, and when that is refused, once more without the changes that are. @throws LastGoodRefused, ConfigurationRefused */
+async function pushWhatIsTaken(
+  plan: Plan,
+  push: (plan: Plan) => Promise<Pushed>,
+  context: Context,
+): Promise<{ readonly plan: Plan; readonly record: Pushed['record'] }> {
+  let next = plan;
+  let pushed = await push(next);
+  // What passes the check of an agent that binds nothing may still be refused at the reload.
+  for (const by of ['check', 'reload'] as const) {
+    if (!pushed.refusal) break;
+    next = await leaveOutRefused(next, pushed.refusal, by, context);
+    pushed = await push(next);
+  }
+  if (pushed.refusal) throw new ConfigurationRefused(pushed.refusal.message, { loadBalancerId: plan.loadBalancerId });
+  return { plan: next, record: pushed.record };
 }
 
-async function refused(
-  refusal: Fault,
-  { target }: Plan,
-  record: Pushed['record'],
-  loadBalancerId: string,
-  context: Context,
-): Promise<void> {
-  context.log.warn({ revision: target, reason: refusal.reason }, 'configuration refused');
-  await context.transaction(async (tx) => {
+function served(plan: Plan, record: Pushed['record'], context: Context): Closing<Partial<PushState>> {
+  return new Closing(async (tx) => {
     await record(tx);
-    await context.settlement.refused(tx, loadBalancerId, target, refusal);
+    const { loadBalancerId, undecided } = plan;
+    const target = await context.settlement.refused(tx, loadBalancerId, plan.target, plan.refused);
+    return { target, ...(undecided.length > 0 ? { undecided } : {}) };
   });
 }
 
 /** Every amphora must take it. @throws what the first one threw that could not be reached */
-async function pushToAll(plan: Plan, loadBalancerId: string, context: Context): Promise<Pushed> {
+async function pushToAll(plan: Plan, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: await pushOne(amphora, text, loadBalancerId, context),
+      outcome: await pushOne(amphora, text, plan.loadBalancerId, context),
     })),
   );
   context.signal.throwIfAborted();
   const refusal = refusalOf(outcomes);
   const lost = outcomes.find(({ outcome }) => outcome.kind === 'unreachable');
   if (!refusal && lost?.outcome.kind === 'unreachable') throw lost.outcome.error;
-  return { refusal, record: (tx) => record(tx, plan, outcomes, loadBalancerId, context) };
+  return { refusal, record: (tx) => record(tx, plan, outcomes, context) };
 }
 
 /**
  * One amphora that takes it suffices: the others of a pair, if they cannot be reached, are mended.
  * @throws what an amphora threw, when none could be reached
  */
-async function pushToServing(plan: Plan, loadBalancerId: string, context: Context): Promise<Pushed> {
-  const outcomes = await pushUntilOneServes(plan, loadBalancerId, context);
+async function pushToServing(plan: Plan, context: Context): Promise<Pushed> {
+  const outcomes = await pushUntilOneServes(plan, context);
   context.signal.throwIfAborted();
   const refusal = refusalOf(outcomes);
   const lost = outcomes.flatMap(({ amphora, outcome }) =>
@@ -128,24 +125,25 @@ async function pushToServing(plan: Plan, loadBalancerId: string, context: Contex
   const [first] = lost;
   if (first && !refusal && !isAnyReached) {
     // Of a pair that cannot be reached at all, too, whoever stays away is replaced.
-    if (isPair) await context.transaction((tx) => startMending(tx, loadBalancerId, lost, context));
+    if (isPair) await context.transaction((tx) => startMending(tx, plan.loadBalancerId, lost, context));
     throw first.error;
   }
   return {
     refusal,
     async record(tx) {
-      await record(tx, plan, outcomes, loadBalancerId, context);
-      if (!refusal && lost.length > 0) await startMending(tx, loadBalancerId, lost, context);
+      await record(tx, plan, outcomes, context);
+      if (!refusal && lost.length > 0) await startMending(tx, plan.loadBalancerId, lost, context);
     },
   };
 }
 
 /** Pushes to all at once. From the moment on in which one serves, the others have little time left. */
-async function pushUntilOneServes(plan: Plan, loadBalancerId: string, context: Context) {
+async function pushUntilOneServes(plan: Plan, context: Context) {
   const first = Promise.withResolvers<void>();
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => {
-      if (plan.texts.length === 1) return { amphora, outcome: await pushOne(amphora, text, loadBalancerId, context) };
+      if (plan.texts.length === 1)
+        return { amphora, outcome: await pushOne(amphora, text, plan.loadBalancerId, context) };
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
       const graceMs = amphora.appliedRevision === 0 ? GRACE_OF_LOST_MS : GRACE_MS;
@@ -153,7 +151,7 @@ async function pushUntilOneServes(plan: Plan, loadBalancerId: string, context: C
         timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
       });
       const signal = AbortSignal.any([context.signal, late.signal]);
-      const outcome = await pushOne(amphora, text, loadBalancerId, { ...context, signal });
+      const outcome = await pushOne(amphora, text, plan.loadBalancerId, { ...context, signal });
       clearTimeout(timer);
       // One that refuses tells all there is to know, too.
       if (outcome.kind !== 'unreachable') first.resolve();
@@ -178,21 +176,19 @@ async function record(
   tx: Tx,
   plan: Plan,
   outcomes: readonly { readonly amphora: Amphora; readonly outcome: Outcome }[],
-  loadBalancerId: string,
   context: Context,
 ): Promise<void> {
   const reached = outcomes.filter((one): one is Reached => one.outcome.kind === 'served');
-  for (const { amphora, outcome } of reached) await recordPush(tx, plan, amphora, outcome, loadBalancerId, context);
-  if (reached.length > 0) await context.settlement.unrenderable(tx, loadBalancerId, plan.target, problemsOf(plan));
+  for (const { amphora, outcome } of reached) await recordPush(tx, plan, amphora, outcome, context);
+  if (reached.length > 0) await context.settlement.unrenderable(tx, plan.loadBalancerId, plan.target, problemsOf(plan));
 }
 
 /** Writes down what an amphora serves now. */
 export async function recordPush(
   tx: Tx,
-  { target }: Pick<Plan, 'target'>,
+  { loadBalancerId, target }: Pick<Plan, 'loadBalancerId' | 'target'>,
   amphora: Amphora,
   { ms, isChanged }: Served,
-  loadBalancerId: string,
   context: Context,
 ): Promise<void> {
   const subject = { loadBalancerId, amphoraId: amphora.id };

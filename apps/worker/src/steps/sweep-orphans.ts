@@ -1,56 +1,93 @@
-import { callOf, type WorkerStep } from '../world.ts';
+import { InstanceNotFoundError } from '@octavia/drivers';
+import { ATTR } from '@octavia/service';
+import { Closing } from '../engine/flow.ts';
+import { countByKind, findOrphans as find, type Orphan } from '../orphans.ts';
+import { type Context, callOf, type WorkerStep } from '../world.ts';
 
 export interface OrphansState {
   /** What is younger is left alone. */
   readonly graceMs: number;
-  readonly instances: readonly { readonly amphoraId: string; readonly computeId: string }[];
-  /** Load balancers that are not there and have an address none the less. */
-  readonly loadBalancerIds: readonly string[];
+  readonly orphans: readonly Orphan[];
 }
 
-/** Compares what the drivers have with the rows. Rows come first into the world and leave it last, so they are read last. */
+/** Compares what the drivers have with the rows, and tells how much of it nobody knows. */
 export const findOrphans: WorkerStep<OrphansState> = {
   name: 'find_orphans',
   async do({ graceMs }, context) {
-    const { compute, network, orphans, reader } = context;
-    const isOld = (id: string) => ageMs(id) >= graceMs;
-    const instances = (await compute.list(callOf(context))).filter(({ amphoraId }) => isOld(amphoraId));
-    const holders = (await network.holdings(callOf(context))).filter(isOld);
-    const ids = instances.map(({ amphoraId }) => amphoraId);
-    const unknown = new Set(await orphans.unknownAmphorae(reader, ids));
-    return {
-      instances: instances
-        .filter(({ amphoraId }) => unknown.has(amphoraId))
-        .map(({ amphoraId, computeId }) => ({ amphoraId, computeId })),
-      loadBalancerIds: await orphans.unknownLoadBalancers(reader, holders),
-    };
+    const { orphans } = await find(context, context.reader, graceMs, callOf(context));
+    return new Closing(async (tx) => {
+      await context.orphans.note(tx, countByKind(orphans));
+      return { orphans };
+    });
   },
 };
 
 /** Isolates and deletes them. One that resists does not keep the others. */
 export const removeOrphans: WorkerStep<OrphansState> = {
   name: 'remove_orphans',
-  async do({ instances, loadBalancerIds }, context) {
-    const { compute, network, log, transaction, externalResources } = context;
-    const removed = await Promise.allSettled(
-      instances.map(async ({ amphoraId, computeId }) => {
-        await compute.fence(computeId, callOf(context));
-        await compute.delete(computeId, callOf(context));
-        await transaction((tx) => externalResources.forgetAmphora(tx, amphoraId));
-        log.warn({ 'octavia.amphora.id': amphoraId }, 'deleted an amphora that the database does not know');
-      }),
-    );
-    for (const outcome of removed) if (outcome.status === 'rejected') throw outcome.reason;
-    for (const id of loadBalancerIds) {
-      await network.releaseVip(id, callOf(context));
-      log.warn({ 'octavia.load_balancer.id': id }, 'gave back the address of a load balancer that is not there');
-    }
+  async do({ orphans }, context) {
+    const outcomes = await Promise.allSettled([
+      ...onePerAmphora(orphans.filter(({ of }) => of === 'compute')).map((one) => removeFromCompute(one, context)),
+      ...orphans.filter(({ of }) => of === 'network').map((one) => removeFromNetwork(one, context)),
+      ...orphans.filter(({ of }) => of === 'database').map((one) => forget(one, context)),
+    ]);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     return;
   },
 };
 
-/** How long ago an id was made: version 7 begins with its time, in milliseconds. Others are old. */
-function ageMs(id: string): number {
-  const isVersion7 = id[14] === '7';
-  return isVersion7 ? Date.now() - Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16) : Number.POSITIVE_INFINITY;
+/** Removing one thing of an amphora removes all that it has with that driver; only a link may outlive the rest. */
+function onePerAmphora(all: readonly Orphan[]): Orphan[] {
+  const seen = new Set<string>();
+  const instancesFirst = [...all].sort((a, b) => Number(b.kind === 'instance') - Number(a.kind === 'instance'));
+  return instancesFirst.filter(({ amphoraId, kind }) => {
+    if (amphoraId === null || kind === 'link') return true;
+    return !seen.has(amphoraId) && seen.add(amphoraId);
+  });
+}
+
+async function removeFromCompute(orphan: Orphan, context: Context): Promise<void> {
+  const { compute, transaction, externalResources } = context;
+  const { amphoraId, kind, name } = orphan;
+  if (kind === 'instance') await compute.fence(name, callOf(context));
+  await compute.removeLeftover(orphan, callOf(context));
+  if (amphoraId !== null && kind === 'instance') {
+    await transaction((tx) => externalResources.forgetAmphora(tx, amphoraId));
+  }
+  tell(orphan, context);
+}
+
+async function removeFromNetwork(orphan: Orphan, context: Context): Promise<void> {
+  await context.network.removeLeftover(orphan, callOf(context));
+  tell(orphan, context);
+}
+
+/** Forgets what is gone for certain: what nobody can reach stays on the list. */
+async function forget(orphan: Orphan, context: Context): Promise<void> {
+  const { transaction, orphans, compute, amphorae, reader } = context;
+  const { kind, name, amphoraId } = orphan;
+  if (kind === 'secret') {
+    if (amphoraId !== null) await transaction((tx) => orphans.forgetSecret(tx, name, amphoraId));
+    return tell(orphan, context);
+  }
+  // Its row is purged some days after its deletion, and with it which host had it: what no host has shown by then is gone.
+  const amphora = amphoraId === null ? null : await amphorae.get(reader, amphoraId).catch(() => null);
+  if (amphora && amphora.status !== 'DELETED') return;
+  if (amphora?.computeId) {
+    const isGone = await compute.get({ computeId: amphora.computeId }, callOf(context)).then(
+      () => false,
+      (error: unknown) => error instanceof InstanceNotFoundError,
+    );
+    if (!isGone) return;
+  }
+  await transaction((tx) => orphans.forget(tx, kind, name));
+  tell(orphan, context);
+}
+
+function tell({ side, kind, name, amphoraId, loadBalancerId }: Orphan, { log }: Context): void {
+  const ids = {
+    ...(amphoraId === null ? {} : { [ATTR.AMPHORA_ID]: amphoraId }),
+    ...(loadBalancerId === null ? {} : { [ATTR.LOAD_BALANCER_ID]: loadBalancerId }),
+  };
+  log.warn({ side, kind, name, ...ids }, 'orphan removed');
 }

@@ -26,6 +26,8 @@ export interface WaitForAmphoraState {
 /** What an amphora that is up is to be called, and what is to be written down of it. */
 interface Up {
   readonly amphora: NewAmphora;
+  /** Whether it, or one that it stands for, may hold a build slot. */
+  readonly wasBuilt: boolean;
   readonly keep: ((tx: Tx) => Promise<void>) | null;
 }
 
@@ -43,7 +45,7 @@ export const waitForAmphorae: WorkerStep<WaitForAmphoraState> = {
     );
     return new Closing(async (tx) => {
       for (const { keep } of up) await keep?.(tx);
-      await releaseBuildSlots(tx, context);
+      if (up.some(({ wasBuilt }) => wasBuilt)) await releaseBuildSlots(tx, context);
       return { newAmphorae: up.map(({ amphora }) => amphora) };
     });
   },
@@ -51,7 +53,8 @@ export const waitForAmphorae: WorkerStep<WaitForAmphoraState> = {
 
 async function spareUp(amphora: NewAmphora, context: Context): Promise<Up> {
   const found = await context.amphorae.get(context.reader, amphora.id);
-  return { amphora, keep: found.status === 'BOOTING' ? await comeUp(found, context) : null };
+  const wasBuilt = found.status === 'BOOTING';
+  return { amphora, wasBuilt, keep: wasBuilt ? await comeUp(found, context) : null };
 }
 
 /** Waits for an amphora of a load balancer, or for another in its place. */
@@ -67,9 +70,10 @@ async function oneUp(
   for (let number = 1; ; number++) {
     try {
       const { id } = amphora;
-      if (amphora.status !== 'BOOTING') return { amphora: { id, role }, keep: null };
+      // A spare, perhaps in the place of one that was built.
+      if (amphora.status !== 'BOOTING') return { amphora: { id, role }, wasBuilt: id !== firstId, keep: null };
       if (id !== firstId) await buildAnother(id, context);
-      return { amphora: { id, role }, keep: await comeUp(amphora, context) };
+      return { amphora: { id, role }, wasBuilt: true, keep: await comeUp(amphora, context) };
     } catch (error) {
       if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
       context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');

@@ -2,7 +2,7 @@ import type { Tx } from '../core/database.ts';
 
 /** Something outside that we make: written down before it is made, so that it is found when we stop half-way. */
 export interface ExternalResource {
-  readonly kind: 'instance';
+  readonly kind: 'instance' | 'port';
   /** Derived from our ids. */
   readonly name: string;
   readonly driver: string;
@@ -28,6 +28,16 @@ export class ExternalResources {
     await tx.query(
       `UPDATE external_resource SET state = 'PRESENT', updated_at = now() WHERE kind = $1 AND name = $2 AND state = 'CREATING'`,
       [kind, name],
+    );
+  }
+
+  /** Nobody could reach it to remove it: it is an orphan once the row of its amphora is DELETED. */
+  async leave(tx: Tx, resource: ExternalResource): Promise<void> {
+    await tx.query(
+      `INSERT INTO external_resource (kind, name, driver, amphora_id, load_balancer_id, flow_id, state)
+       VALUES ($1, $2, $3, $4, $5, $6, 'DELETING')
+       ON CONFLICT (kind, name) DO UPDATE SET state = 'DELETING', flow_id = excluded.flow_id, updated_at = now()`,
+      [resource.kind, resource.name, resource.driver, resource.amphoraId, resource.loadBalancerId, resource.flowId],
     );
   }
 

@@ -10,4 +10,5 @@ export { type BuildPlace, type BuildRequest, type BuildSlotCounts, BuildSlots, n
 export { type AmphoraCensus, amphoraCensus } from './census.ts';
 export { type Envelope, type KeyRing, open as openEnvelope, parseKeyRing, seal as sealEnvelope } from './envelope.ts';
 export { type ExternalResource, ExternalResources } from './external-resources.ts';
+export { type FenceConfirmation, FenceConfirmations } from './fence-confirmations.ts';
 export { type SecretKind, Secrets } from './secrets.ts';

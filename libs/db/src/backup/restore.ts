@@ -1,6 +1,7 @@
 import type { NewFlow } from '@octavia/domain';
 import type { DataSource } from 'typeorm';
 import type { Tx } from '../core/database.ts';
+import { setFloor } from '../core/migrate.ts';
 import { Flows } from '../flow/index.ts';
 import { migrations } from '../migrations/index.ts';
 import { MIGRATION_TABLE } from './back-up.ts';
@@ -39,6 +40,7 @@ export async function restore(url: string, path: string, options: RestoreOptions
     await inStaging(url, known, async (source) => {
       await source.runMigrations();
       await source.transaction(async (tx) => {
+        await setFloor(tx);
         await takeUp(tx, options);
         await replace(tx, target);
       });

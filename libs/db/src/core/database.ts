@@ -30,6 +30,13 @@ export interface TransactionOptions {
 const TRANSACTION_TRIES = 4;
 const RETRYABLE = new Set(['40001', '40P01', RESULT_TYPE_CHANGED]);
 
+/**
+ * Silence inside a transaction after which PostgreSQL ends the connection, in milliseconds. A process that was stopped there holds its
+ * locks for ever otherwise, and whoever takes its work over waits for them. Nothing of ours waits for the world in a transaction.
+ * With the lease of a flow, 5 s, it makes the 10 s in which a flow is taken over.
+ */
+const IDLE_IN_TRANSACTION_MS = 5_000;
+
 export interface DatabaseOptions {
   /** Connection string; holds a password, never log it. */
   readonly url: string;
@@ -37,6 +44,8 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** Connections at most. Default: 10. */
   readonly poolSize?: number;
+  /** Silence inside a transaction that ends it, in milliseconds. Default: 5,000. */
+  readonly idleInTransactionMs?: number;
 }
 
 /** The database as one part of a process: pool, transactions and notifications. */
@@ -53,6 +62,7 @@ export class Database {
       application_name: options.applicationName,
       max: options.poolSize ?? 10,
       connectionTimeoutMillis: 10_000,
+      idle_in_transaction_session_timeout: options.idleInTransactionMs ?? IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
       pipeline: true,
     });

@@ -13,6 +13,7 @@ describe('trouble with the database', () => {
     ['58030', 'its disk fails'],
     ['25006', 'it is a standby now'],
     ['08006', 'the connection broke'],
+    ['25P03', 'this process was stopped inside a transaction'],
   ])('is %s: %s', (code) => {
     expect(isDatabaseTrouble(error(code))).toBe(true);
     expect(namingDatabaseTrouble(error(code))).toBeInstanceOf(DatabaseUnavailable);

@@ -2,9 +2,10 @@ import { Unavailable } from '@octavia/domain';
 
 /**
  * Classes of SQLSTATE after which the same work may succeed later. 08: connection, 57P: shutdown, 53: no connections, memory or disk
- * left, 58: the system under the server, 25006: it is a standby by now, and its successor is elsewhere.
+ * left, 58: the system under the server, 25006: it is a standby by now, and its successor is elsewhere, 25P03: this process was stopped
+ * inside a transaction.
  */
-const PASSING = /^(08|57P0|53|58|25006)/;
+const PASSING = /^(08|57P0|53|58|25006|25P03)/;
 const DISK_FULL = '53100';
 const SOCKET = new Set([
   'ECONNREFUSED',

@@ -1,3 +1,4 @@
+export * from './agent-configs.ts';
 export * from './certificates.ts';
 export * from './duties.ts';
 export * from './leftovers.ts';

@@ -18,10 +18,9 @@ const BATCH = 100;
 /** Delay after a failed deletion: doubled with each, from 5 s up to 10 minutes. */
 const DELETE_WAIT = `least(5 * power(2, least(failed.count, 20) - 1), 600) * interval '1 s'`;
 
-/** No flow of the amphora, and none of its load balancer, is queued or runs. */
-const NO_FLOW = `NOT EXISTS (
-  SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED', 'RUNNING')
-     AND (f.amphora_id = a.id OR a.load_balancer_id IS NOT NULL AND f.load_balancer_id = a.load_balancer_id))`;
+/** No flow of the amphora, and none of its load balancer, is queued or runs: each has one of the two turns. Two conditions, as each has its index. */
+const NO_FLOW = `NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED', 'RUNNING') AND f.turn_key = a.id)
+  AND NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED', 'RUNNING') AND f.turn_key = a.load_balancer_id)`;
 
 /** Finds what should be under way and is not: the safety net below the flows. */
 export class Leftovers {

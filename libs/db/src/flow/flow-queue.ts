@@ -71,24 +71,28 @@ const URGENT = `(f.priority <= 0 OR f.stop_requested IS NOT DISTINCT FROM 'FAILO
 /**
  * Both rows are locked, so PostgreSQL looks at both again once it has them: a turn that was given away meanwhile is passed over.
  * Urgent ones go first over the whole system, then what is half done, then by priority and age. Time in which a flow was due and
- * nobody took it does not count against its deadline.
+ * nobody took it does not count against its deadline. Of several flows of one turn that are picked together the first is chosen.
  */
 const CLAIM = `
   WITH picked AS (
-    SELECT f.id, f.turn_key, CASE f.state WHEN 'RUNNING' THEN f.lease_expires_at ELSE f.run_at END AS due_at
+    SELECT f.id, f.turn_key, CASE f.state WHEN 'RUNNING' THEN f.lease_expires_at ELSE f.run_at END AS due_at,
+      ${URGENT} AS is_urgent, (f.state = 'RUNNING' OR t.half_done IS NOT NULL) AS is_begun, f.priority, f.run_at
     FROM flow f JOIN turn t ON t.key = f.turn_key
     WHERE (f.name, f.version) IN (SELECT * FROM unnest($3::text[], $4::integer[])) AND (NOT $5 OR ${URGENT})
       AND ((f.state = 'QUEUED' AND f.run_at <= now() AND t.holder IS NULL AND (t.half_done IS NULL OR t.half_done = f.id))
         OR (f.state = 'RUNNING' AND f.lease_expires_at <= now()))
-    ORDER BY ${URGENT} DESC, (f.state = 'RUNNING' OR t.half_done IS NOT NULL) DESC, f.priority, f.run_at, f.id
-    LIMIT 1 FOR UPDATE OF f, t SKIP LOCKED
-  ), held AS (UPDATE turn SET holder = picked.id FROM picked WHERE turn.key = picked.turn_key)
+    ORDER BY is_urgent DESC, is_begun DESC, f.priority, f.run_at, f.id
+    LIMIT $6 FOR UPDATE OF f, t SKIP LOCKED
+  ), chosen AS (
+    SELECT DISTINCT ON (turn_key) id, turn_key, due_at FROM picked
+    ORDER BY turn_key, is_urgent DESC, is_begun DESC, priority, run_at, id
+  ), held AS (UPDATE turn SET holder = chosen.id FROM chosen WHERE turn.key = chosen.turn_key)
   UPDATE flow SET state = 'RUNNING', epoch = epoch + 1, lease_owner = $1,
     lease_expires_at = clock_timestamp() + $2 * interval '1 ms', started_at = coalesce(started_at, clock_timestamp()),
-    waiting_for = NULL, deadline_at = deadline_at + (clock_timestamp() - picked.due_at)
-  FROM picked WHERE flow.id = picked.id
+    waiting_for = NULL, deadline_at = deadline_at + (clock_timestamp() - chosen.due_at)
+  FROM chosen WHERE flow.id = chosen.id
   RETURNING flow.*, extract(epoch FROM flow.deadline_at - clock_timestamp()) * 1000 AS remaining_ms,
-    extract(epoch FROM clock_timestamp() - picked.due_at) * 1000 AS waited_ms,
+    extract(epoch FROM clock_timestamp() - chosen.due_at) * 1000 AS waited_ms,
     extract(epoch FROM clock_timestamp() - flow.created_at) * 1000 AS age_ms`;
 
 /**
@@ -98,7 +102,12 @@ const CLAIM = `
 export class FlowQueue {
   /** Takes the next flow, also one whose worker fell silent. Null: there is none to take now. */
   async claim(tx: Tx, request: ClaimRequest): Promise<ClaimedFlow | null> {
-    const [[row]]: [(FlowRow & Record<'remaining_ms' | 'waited_ms' | 'age_ms', string>)[], number] = await tx.query(
+    return (await this.claimSeveral(tx, request, 1))[0] ?? null;
+  }
+
+  /** Takes the next flows, each of another turn, `limit` at most. Fewer: there are no more to take now. */
+  async claimSeveral(tx: Tx, request: ClaimRequest, limit: number): Promise<ClaimedFlow[]> {
+    const [rows]: [(FlowRow & Record<'remaining_ms' | 'waited_ms' | 'age_ms', string>)[], number] = await tx.query(
       CLAIM,
       [
         request.worker,
@@ -106,21 +115,22 @@ export class FlowQueue {
         request.known.map(({ name }) => name),
         request.known.map(({ version }) => version),
         request.onlyUrgent,
+        limit,
       ],
     );
-    if (!row) return null;
-    const hasRunBefore = row.epoch > 1;
-    const steps: StepRow[] = hasRunBefore
-      ? await tx.query('SELECT * FROM flow_step WHERE flow_id = $1 ORDER BY position', [row.id])
-      : [];
-    return {
+    const haveRunBefore = rows.filter(({ epoch }) => epoch > 1).map(({ id }) => id);
+    const steps: (StepRow & { flow_id: string })[] =
+      haveRunBefore.length > 0
+        ? await tx.query('SELECT * FROM flow_step WHERE flow_id = ANY ($1) ORDER BY position', [haveRunBefore])
+        : [];
+    return rows.map((row) => ({
       flow: toFlowRecord(row),
       lease: { flowId: row.id, turnKey: row.turn_key, epoch: row.epoch },
-      steps: steps.map(toStepRecord),
+      steps: steps.filter(({ flow_id }) => flow_id === row.id).map(toStepRecord),
       remainingMs: Number(row.remaining_ms),
       waitedMs: Number(row.waited_ms),
       ageMs: Number(row.age_ms),
-    };
+    }));
   }
 
   /** Milliseconds until a queued flow's time comes or a lease runs out; null: nothing is to come. */
@@ -209,16 +219,20 @@ export class FlowQueue {
    * Puts the flow back, to try the same step again after `delayMs`, or at once when it is asked to stop. A half-done flow keeps its
    * turn from all others; any other gives it up altogether. Wants a transaction.
    */
-  async retryLater(tx: Tx, lease: Lease, retry: { readonly delayMs: number; readonly error: Fault }): Promise<void> {
+  async retryLater(
+    tx: Tx,
+    lease: Lease,
+    retry: { readonly delayMs: number; readonly error: Fault; readonly waitingFor?: string },
+  ): Promise<void> {
     await lockTurn(tx, lease.turnKey);
     await this.#guarded(
       tx,
       lease,
       `UPDATE flow SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL, last_error = $4,
-         waiting_for = 'the next try',
+         waiting_for = $5,
          run_at = clock_timestamp() + CASE WHEN stop_requested IS NULL THEN $3 ELSE 0 END * interval '1 ms'
        WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id`,
-      [Math.round(retry.delayMs), JSON.stringify(retry.error)],
+      [Math.round(retry.delayMs), JSON.stringify(retry.error), retry.waitingFor ?? 'the next try'],
     );
     await tx.query(
       `UPDATE flow_step SET last_error = $2 WHERE flow_id = $1

@@ -16,7 +16,7 @@ export {
 export { afterOf, type Filters, pageToken } from './page-token.ts';
 export { type PendingDetail, pendingDetails } from './pending-details.ts';
 export { Quotas, UNLIMITED } from './quotas.ts';
-export { type Action, type ChangedBy, type Delta, deltaOf, type NewRevision, Revisions } from './revisions.ts';
+export { type ChangedBy, type NewRevision, type RevisionRecord, Revisions } from './revisions.ts';
 export {
   healthMonitorSchema,
   listenerSchema,

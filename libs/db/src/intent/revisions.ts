@@ -1,4 +1,4 @@
-import type { Intent, Json, LoadBalancer, ObjectKind, TraceContext } from '@octavia/domain';
+import type { Action, Delta, Json, LoadBalancer, ObjectKind, RecordedChange, TraceContext } from '@octavia/domain';
 import type { Tx } from '../core/database.ts';
 import { EVENT_CHANNEL } from './events.ts';
 
@@ -11,11 +11,6 @@ export interface ChangedBy {
   readonly traceparent?: string | undefined;
 }
 
-/** Field of the domain type to [old, new], or to [new] where there was no object before. */
-export type Delta = Readonly<Record<string, readonly Json[]>>;
-
-export type Action = 'CREATE' | 'UPDATE' | 'DELETE' | 'FAILOVER';
-
 export interface NewRevision {
   readonly objectKind: ObjectKind;
   readonly objectId: string;
@@ -23,30 +18,16 @@ export interface NewRevision {
   readonly changes: Delta;
 }
 
-/** Fields that tell of our progress or of the change itself, not of what a caller wants. */
-const BOOKKEEPING: ReadonlySet<string> = new Set([
-  'author',
-  'requestId',
-  'provisioningStatus',
-  'fault',
-  'revision',
-  'appliedRevision',
-  'desiredRevision',
-  'createdAt',
-  'updatedAt',
-] satisfies (keyof Intent | 'desiredRevision')[]);
-
-/** What differs between two states of one object, or all of it where there is no old one. */
-export function deltaOf<T extends object>(old: T | null, now: T): Delta {
-  const changes: Record<string, readonly Json[]> = {};
-  for (const [field, value] of Object.entries(now)) {
-    if (BOOKKEEPING.has(field)) continue;
-    const before = (old as Record<string, Json> | null)?.[field] ?? null;
-    if (old === null) changes[field] = [value];
-    else if (JSON.stringify(before) !== JSON.stringify(value ?? null)) changes[field] = [before, value];
-  }
-  return changes;
+/** A change with who made it, and when. */
+export interface RevisionRecord extends RecordedChange {
+  readonly author: string;
+  readonly requestId: string;
+  readonly createdAt: Date;
+  /** W3C trace context of the request; null without tracing. */
+  readonly traceparent: string | null;
 }
+
+const RECORDED = `number, object_kind AS "objectKind", object_id AS "objectId", action, changes`;
 
 /** Every change that callers made, in order within their load balancer; never updated. */
 export class Revisions {
@@ -60,6 +41,48 @@ export class Revisions {
       `SELECT DISTINCT traceparent FROM revision
        WHERE load_balancer_id = $1 AND number > $2 AND number <= $3 AND traceparent <> $4 LIMIT $5`,
       [loadBalancerId, which.above, which.upTo, which.except, which.limit],
+    );
+  }
+
+  /** Changes from `above` (not included) to `upTo`, oldest first. What was purged is missing at the beginning. */
+  between(tx: Tx, loadBalancerId: string, above: number, upTo: number): Promise<RecordedChange[]> {
+    return tx.query(
+      `SELECT ${RECORDED} FROM revision WHERE load_balancer_id = $1 AND number > $2 AND number <= $3 ORDER BY number`,
+      [loadBalancerId, above, upTo],
+    );
+  }
+
+  /** Newest first. @param which `before`: only those with a smaller number; `objectId`: only changes of this object; null: all */
+  list(
+    tx: Tx,
+    loadBalancerId: string,
+    which: { readonly before: number | null; readonly objectId: string | null; readonly limit: number },
+  ): Promise<RevisionRecord[]> {
+    return tx.query(
+      `SELECT ${RECORDED}, author, request_id AS "requestId", created_at AS "createdAt", traceparent FROM revision
+       WHERE load_balancer_id = $1 AND ($2::integer IS NULL OR number < $2) AND ($3::uuid IS NULL OR object_id = $3)
+       ORDER BY number DESC LIMIT $4`,
+      [loadBalancerId, which.before, which.objectId, which.limit],
+    );
+  }
+
+  /** Writes a revision alone: the caller has locked the load balancer, and writes its number there. */
+  async insert(tx: Tx, loadBalancerId: string, number: number, revision: NewRevision, by: ChangedBy): Promise<void> {
+    const { objectKind, objectId, action, changes } = revision;
+    await tx.query(
+      `INSERT INTO revision (load_balancer_id, number, author, request_id, object_kind, object_id, action, changes, traceparent)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [
+        loadBalancerId,
+        number,
+        by.author,
+        by.requestId,
+        objectKind,
+        objectId,
+        action,
+        JSON.stringify(changes),
+        by.traceparent ?? null,
+      ],
     );
   }
 

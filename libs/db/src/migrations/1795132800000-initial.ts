@@ -15,6 +15,11 @@ export class Initial1795132800000 implements MigrationInterface {
 }
 
 const INSTALLATION = `
+-- Oldest migration that a program must know to run on this schema. Newer ones that it does not know only add something.
+CREATE TABLE schema_floor (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  migration text NOT NULL
+);
 CREATE TABLE installation (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   id uuid NOT NULL,
@@ -307,6 +312,8 @@ CREATE TABLE amphora (
   -- Why its load balancer was given this one.
   origin text CHECK (origin IN ('SPARE', 'NEW')),
   choice_reason text,
+  -- Digest of what its agent was told of controllers and heartbeats. Null: of a release that did not note it.
+  agent_settings text,
   fault_reason text,
   fault_message text,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -319,6 +326,21 @@ CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, id) WHER
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
+
+-- What agents should be told, by its digest: the settings of the worker that was started last.
+CREATE TABLE agent_settings (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  digest text NOT NULL,
+  set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- That a person has made sure that an amphora is isolated, where we cannot. Void when the amphora is heard after it.
+CREATE TABLE fence_confirmation (
+  amphora_id uuid PRIMARY KEY REFERENCES amphora (id) ON DELETE CASCADE,
+  author text NOT NULL,
+  request_id text NOT NULL,
+  confirmed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- What we made outside, written before it is made.
 CREATE TABLE external_resource (
@@ -336,6 +358,13 @@ CREATE TABLE external_resource (
   PRIMARY KEY (kind, name)
 );
 CREATE INDEX external_resource_amphora ON external_resource (amphora_id);
+
+-- What the newest search for orphans found, for the gauges.
+CREATE TABLE orphan_count (
+  kind text PRIMARY KEY,
+  count integer NOT NULL,
+  found_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- Envelope: the payload is encrypted (AES-256-GCM) with a key of its own, which is wrapped with the key named key_id.
 CREATE TABLE secret (

@@ -2,6 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /** Adds up to where events were purged, so that a reader who was away too long is told. The release before this one ignores it. */
 export class EventHorizon1795176000000 implements MigrationInterface {
+  static readonly needs = 'Initial1795132800000';
   name = 'EventHorizon1795176000000';
 
   up = async (db: QueryRunner): Promise<void> => {

@@ -68,6 +68,27 @@ export function describeAmphoraDriver(name: string, start: () => Promise<Amphora
       expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
     });
 
+    it('checks a configuration without serving it, keeps what passed, and serves that after a reload', async () => {
+      const { driver, amphora, refused } = await open();
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      const checking = driver.checkHaproxy(amphora, LB, refused.configuration);
+      await expect(checking).rejects.toBeInstanceOf(ConfigurationRefused);
+      await expect(checking).rejects.toThrow(refused.words);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
+      const next = `${CONFIGURATION}# next\n`;
+      for (let i = 0; i < 2; i++) await driver.checkHaproxy(amphora, LB, next);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(next));
+      for (let i = 0; i < 2; i++) await driver.reloadHaproxy(amphora, LB);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(next));
+    });
+
+    it('has nothing to reload before a configuration has passed the check', async () => {
+      const { driver, amphora, refused } = await open();
+      await expect(driver.reloadHaproxy(amphora, LB)).rejects.toBeInstanceOf(AmphoraError);
+      await driver.checkHaproxy(amphora, LB, refused.configuration).catch(() => {});
+      await expect(driver.reloadHaproxy(amphora, LB)).rejects.toBeInstanceOf(AmphoraError);
+    });
+
     it('plugs a VIP, also when it was plugged before', async () => {
       const { driver, amphora } = await open();
       await driver.plugVip(amphora, PORT);

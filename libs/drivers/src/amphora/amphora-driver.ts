@@ -11,7 +11,7 @@ export interface AmphoraEndpoint {
 
 /**
  * Talks to the agent of an amphora, one call at a time per amphora. Every method may be repeated without further effect. Any may
- * throw AmphoraUnavailable (retry later), AmphoraError (do not) or StaleFence (another holder of the flow was there).
+ * throw AmphoraUnavailable (retry later), AgentCertificateExpired (enrol it first), AmphoraError (do not) or StaleFence (another holder of the flow was there).
  */
 export interface AmphoraDriver {
   readonly name: string;
@@ -20,16 +20,29 @@ export interface AmphoraDriver {
   /** Tells the agent which interface carries the VIP. */
   plugVip(amphora: AmphoraEndpoint, port: VipPort, context?: CallContext): Promise<void>;
   /**
-   * Uploads a configuration, which the agent checks, and makes HAProxy serve it (start or hitless reload). The running one stays
-   * when the check or the start fails. @throws ConfigurationRefused
+   * Uploads a configuration, which the agent checks and keeps beside the one that is served. HAProxy goes on as before until the next
+   * `reloadHaproxy`, or until it is started anew: then it serves what passed a check last. What is refused is not kept.
+   * @throws ConfigurationRefused
    */
+  checkHaproxy(
+    amphora: AmphoraEndpoint,
+    loadBalancerId: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void>;
+  /**
+   * Makes HAProxy serve the configuration that passed a check last: start, or hitless reload. The running one stays when that fails.
+   * @throws AmphoraError when there is none
+   */
+  reloadHaproxy(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /** Both: checks a configuration and makes HAProxy serve it. @throws ConfigurationRefused */
   pushHaproxy(
     amphora: AmphoraEndpoint,
     loadBalancerId: string,
     configuration: string,
     context?: CallContext,
   ): Promise<void>;
-  /** MD5 (hex) of the configuration that the agent has, or null: it has none. */
+  /** MD5 (hex) of the configuration that passed a check last, served or not; null: there is none. */
   getHaproxyEtag(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<string | null>;
   /** Stops HAProxy and removes all files of the load balancer. Succeeds if there are none. */
   deleteLoadBalancer(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
@@ -58,6 +71,11 @@ export interface AmphoraDriver {
   ): Promise<void>;
   /** Stops serving the load balancer and keeps its files. */
   stop(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
+  /**
+   * Whether the agent shows this very certificate to new connections. It is looked at, not believed, and nothing is sent: so it may
+   * be asked of an agent whose certificate has run out. @param pem certificate first
+   */
+  showsCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<boolean>;
   /** Replaces the agent's own certificate and key. @param pem certificate, then key */
   rotateAgentCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<void>;
   /** Replaces the agent's configuration file and makes it read what may change at run time. */

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { AmphoraBuildError, NotImplemented } from '../errors.ts';
+import { AmphoraBuildError, AmphoraComputeError, NotImplemented } from '../errors.ts';
 import {
   type AmphoraType,
   type BuildRequest,
@@ -28,6 +28,22 @@ export function checkBuildRequest(driver: string, request: BuildRequest, types: 
   const { amphoraId, amphoraType, configDriveFiles = {} } = request;
   if (amphoraType && !types.includes(amphoraType)) throw new NotImplemented(driver, `amphorae of type ${amphoraType}`);
   const faults = isUuid(amphoraId) ? [] : [`amphora id ${JSON.stringify(amphoraId)} is not a lower-case UUID`];
+  faults.push(...faultsOf(configDriveFiles));
+  if (faults.length > 0) {
+    throw new AmphoraBuildError(`Amphora ${amphoraId} cannot be built: ${faults.join('; ')}.`, { amphoraId });
+  }
+}
+
+/** Checks files for an instance that there is. @throws AmphoraComputeError naming every fault */
+export function checkFiles(amphoraId: string, configDriveFiles: NonNullable<BuildRequest['configDriveFiles']>): void {
+  const faults = faultsOf(configDriveFiles);
+  if (faults.length > 0) {
+    throw new AmphoraComputeError(`Amphora ${amphoraId} cannot have these files: ${faults.join('; ')}.`, { amphoraId });
+  }
+}
+
+function faultsOf(configDriveFiles: NonNullable<BuildRequest['configDriveFiles']>): string[] {
+  const faults: string[] = [];
   const files = Object.entries(configDriveFiles);
   if (files.length > MAX_CONFIG_DRIVE_FILES) {
     faults.push(`${files.length} config-drive files are more than ${MAX_CONFIG_DRIVE_FILES}`);
@@ -41,7 +57,5 @@ export function checkBuildRequest(driver: string, request: BuildRequest, types: 
       faults.push(`config-drive file ${path} has ${bytes} bytes, more than ${MAX_CONFIG_DRIVE_FILE_BYTES}`);
     }
   }
-  if (faults.length > 0) {
-    throw new AmphoraBuildError(`Amphora ${amphoraId} cannot be built: ${faults.join('; ')}.`, { amphoraId });
-  }
+  return faults;
 }

@@ -193,6 +193,39 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
       });
     });
 
+    describe('replaceFiles', () => {
+      const files = { '/etc/octavia/certs/server.pem': 'new' };
+
+      it('gives a living instance new files, as often as it is asked', async () => {
+        const { driver, restart, computeId } = await built();
+        await driver.replaceFiles(computeId, files);
+        await restart().replaceFiles(computeId, files);
+        expect(await driver.status(computeId)).toBe('UP');
+      });
+
+      it('refuses what a build would refuse', async () => {
+        const { driver, computeId } = await built();
+        const refused: Record<string, string>[] = [
+          { relative: 'x' },
+          { '/long': 'x'.repeat(MAX_CONFIG_DRIVE_FILE_BYTES + 1) },
+        ];
+        for (const bad of refused) {
+          await expect(driver.replaceFiles(computeId, bad)).rejects.toBeInstanceOf(AmphoraComputeError);
+        }
+      });
+
+      it('does nothing to an instance that is not there, or was fenced or deleted', async () => {
+        const { driver, computeId, amphoraId } = await built();
+        const refused = async (id: string) =>
+          await expect(driver.replaceFiles(id, files)).rejects.toBeInstanceOf(InstanceNotFoundError);
+        await refused(computeId.replace(amphoraId, randomUUID()));
+        await driver.fence(computeId);
+        await refused(computeId);
+        await driver.delete(computeId);
+        await refused(computeId);
+      });
+    });
+
     describe('fence', () => {
       it('leaves the instance STOPPED for good', async () => {
         const { driver, amphoraId, computeId } = await built();
@@ -225,6 +258,36 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
       });
     });
 
+    describe('leftovers', () => {
+      it('are everything that was made, also for another worker, until it is removed', async () => {
+        const { driver, restart, amphoraId, computeId } = await built();
+        const all = await restart().leftovers();
+        expect(all).toContainEqual(expect.objectContaining({ kind: 'instance', name: computeId, amphoraId }));
+        expect(new Set(all.map((one) => one.amphoraId))).toEqual(new Set([amphoraId]));
+        for (const one of all) await driver.removeLeftover(one);
+        for (const one of all) await driver.removeLeftover(one);
+        expect(await restart().leftovers()).toEqual([]);
+        expect(await driver.list()).toEqual([]);
+        await expect(driver.build({ amphoraId })).rejects.toBeInstanceOf(AmphoraBuildError);
+      });
+
+      it('are none after a deletion', async () => {
+        const { driver, computeId } = await built();
+        await driver.delete(computeId);
+        expect(await driver.leftovers()).toEqual([]);
+      });
+
+      it('are not removed by a worker that lost its flow', async () => {
+        const { driver, amphoraId } = await built();
+        const at = (epoch: number) => ({ fence: { flowId: 'f', epoch } });
+        await driver.get({ amphoraId }, at(2));
+        const [one] = await driver.leftovers();
+        if (!one) throw new Error('There is none.');
+        await expect(driver.removeLeftover(one, at(1))).rejects.toBeInstanceOf(StaleFence);
+        expect(await driver.list()).toHaveLength(1);
+      });
+    });
+
     describe('a call', () => {
       it('of a worker that lost its flow is refused, and changes nothing', async () => {
         const { driver, computeId, restart } = await built();
@@ -235,6 +298,7 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
           kind: 'conflict',
         });
         await expect(driver.build({ amphoraId: randomUUID() }, at(1))).rejects.toBeInstanceOf(StaleFence);
+        await expect(driver.replaceFiles(computeId, { '/f': 'x' }, at(1))).rejects.toBeInstanceOf(StaleFence);
         await expect(restart().fence(computeId, at(1))).rejects.toBeInstanceOf(StaleFence);
         expect(await driver.status(computeId, at(2))).toBe('UP');
         expect(await driver.status(computeId, { fence: { flowId: 'flow-2', epoch: 1 } })).toBe('UP');

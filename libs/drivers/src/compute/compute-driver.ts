@@ -1,4 +1,5 @@
 import type { CallContext } from '../call-context.ts';
+import type { LeavesThings } from '../leftover.ts';
 
 /** Source: `amphora_type` of the compute driver interface, Octavia 0.5. */
 export type AmphoraType = 'VM' | 'CONTAINER' | 'BARE_METAL' | 'HW_LOAD_BALANCER' | 'PROCESS';
@@ -54,7 +55,7 @@ export interface Instance {
  * its own: building goes on behind it, `get` tells when it is done. Any may throw ComputeUnavailable, StaleFence, and for the id of an
  * instance elsewhere InstanceOfAnotherHost.
  */
-export interface ComputeDriver {
+export interface ComputeDriver extends LeavesThings {
   /** Such as `local`. */
   readonly name: string;
   /**
@@ -62,6 +63,12 @@ export interface ComputeDriver {
    * never built again. @throws AmphoraBuildError
    */
   build(request: BuildRequest, context?: CallContext): Promise<string>;
+  /**
+   * Gives a living instance new config-drive files: absolute paths and limits as for `build`; files that are not named stay. Each appears
+   * whole, none while another may not; the instance takes them up by itself. Nothing is done to one that was fenced or deleted.
+   * @throws InstanceNotFoundError, AmphoraComputeError, NotImplemented where files cannot be changed later
+   */
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void>;
   /** Deletes the instance and its files. Succeeds if there is none. @throws DeleteFailed */
   delete(computeId: string, context?: CallContext): Promise<void>;
   /** Whether the instance runs. @throws InstanceNotFoundError */

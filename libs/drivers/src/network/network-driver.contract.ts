@@ -61,6 +61,23 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       expect(await restart().holdings()).not.toContain(request.loadBalancerId);
     });
 
+    it('tells everything that it has given, until that is removed', async () => {
+      const { driver, restart, request, amphora } = await open();
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const plug = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      await driver.plugVip(plug);
+      const all = (await restart().leftovers()).filter((one) => one.loadBalancerId === loadBalancerId);
+      expect(all.map(({ kind }) => kind)).toContain('vip');
+      const holder = all.find(({ amphoraId }) => amphoraId === plug.amphoraId);
+      if (!holder) throw new Error('There is no holder.');
+      await driver.removeLeftover(holder);
+      expect((await driver.leftovers()).map(({ amphoraId }) => amphoraId)).not.toContain(plug.amphoraId);
+      for (let i = 0; i < 2; i++) for (const one of all) await driver.removeLeftover(one);
+      expect(await restart().leftovers()).toEqual([]);
+      expect(await driver.holdings()).toEqual([]);
+    });
+
     it('refuses an address that another load balancer has', async () => {
       const { driver, request } = await open();
       const { address } = await driver.allocateVip(request);
@@ -158,6 +175,18 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       await expect(driver.plugVip(young)).rejects.toBeInstanceOf(FenceNotConfirmed);
       await amphorae.fence(old.amphoraId);
       await driver.plugVip(young);
+    });
+
+    it('lets a second have it at once where a person has made sure that the first is isolated', async () => {
+      const { driver, request, amphora, amphorae } = await open();
+      if (!amphorae) return;
+      const vip = await driver.allocateVip(request);
+      const { loadBalancerId } = request;
+      const old = { loadBalancerId, ...(await amphora()), vip, topology: 'SINGLE' } as const;
+      const young = { ...old, ...(await amphora()), confirmedFences: ['b0000000-0000-4000-8000-000000000001'] };
+      await driver.plugVip(old);
+      await expect(driver.plugVip(young)).rejects.toBeInstanceOf(FenceNotConfirmed);
+      await driver.plugVip({ ...young, confirmedFences: [old.amphoraId] });
     });
 
     it('refuses a worker that lost its flow', async () => {

@@ -1,5 +1,6 @@
 import type { Deployment, Topology } from '@octavia/domain';
 import type { CallContext } from '../call-context.ts';
+import type { LeavesThings } from '../leftover.ts';
 
 export interface Subnet {
   readonly id: string;
@@ -34,6 +35,8 @@ export interface PlugRequest {
   readonly vip: AllocatedVip;
   /** SINGLE: one amphora has the VIP. ACTIVE_STANDBY: two have, and decide between them which one answers for it. */
   readonly topology: Topology;
+  /** Amphorae of which a person has made sure that they are isolated: they are in nobody's way, whatever the driver sees. */
+  readonly confirmedFences?: readonly string[];
 }
 
 /** What an amphora has to know to carry a VIP; body of the agent's plug call. */
@@ -51,7 +54,7 @@ export interface VipPort {
 }
 
 /** Addresses for load balancers. Every method may be repeated without further effect. Any may throw NetworkUnavailable and StaleFence. */
-export interface NetworkDriver {
+export interface NetworkDriver extends LeavesThings {
   readonly name: string;
   /** What can be asked of it; the same for its whole life. */
   readonly abilities: Deployment;

@@ -1,3 +1,4 @@
+import { faultOf } from '@octavia/domain';
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { CircuitOpen } from '../errors.ts';
 
@@ -15,6 +16,18 @@ export interface BreakerState {
   readonly state: 'closed' | 'open' | 'half-open';
   /** Milliseconds until an open one lets a call through; 0 for the others. */
   readonly retryAfterMs: number;
+  /** Since when it has that state; null: from the start. */
+  readonly since: Date | null;
+  /** Of the last call that counted as a failure; null: none did. */
+  readonly lastError: { readonly reason: string; readonly message: string; readonly at: Date } | null;
+}
+
+interface Endpoint {
+  readonly breaker: ReturnType<typeof circuitBreaker>;
+  /** On our monotonic clock. */
+  openedAt: number;
+  since: Date | null;
+  lastError: BreakerState['lastError'];
 }
 
 /** Endpoints that are remembered. The one that was called longest ago is forgotten, one that is well before one that rests. */
@@ -25,7 +38,7 @@ export class Breakers {
   readonly #driver: string;
   readonly #rule: BreakerRule;
   readonly #counts: (error: unknown) => boolean;
-  readonly #endpoints = new Map<string, { breaker: ReturnType<typeof circuitBreaker>; openedAt: number }>();
+  readonly #endpoints = new Map<string, Endpoint>();
 
   /** @param counts whether an error says that the endpoint is in trouble */
   constructor(driver: string, rule: BreakerRule, counts: (error: unknown) => boolean) {
@@ -40,7 +53,10 @@ export class Breakers {
     try {
       return await entry.breaker.execute(call);
     } catch (error) {
-      if (!(error instanceof BrokenCircuitError)) throw error;
+      if (!(error instanceof BrokenCircuitError)) {
+        if (this.#counts(error)) entry.lastError = { ...faultOf(error), at: new Date() };
+        throw error;
+      }
       throw new CircuitOpen(this.#driver, endpoint, this.#restLeft(entry.openedAt), {
         cause: errorOf(entry.breaker.lastFailure),
       });
@@ -49,15 +65,17 @@ export class Breakers {
 
   /** Every endpoint that is remembered, also those that are well. */
   states(): readonly BreakerState[] {
-    return [...this.#endpoints].map(([endpoint, { breaker, openedAt }]) => ({
+    return [...this.#endpoints].map(([endpoint, { breaker, openedAt, since, lastError }]) => ({
       driver: this.#driver,
       endpoint,
       state: nameOf(breaker.state),
       retryAfterMs: breaker.state === CircuitState.Open ? this.#restLeft(openedAt) : 0,
+      since,
+      lastError,
     }));
   }
 
-  #entry(endpoint: string) {
+  #entry(endpoint: string): Endpoint {
     const entry = this.#endpoints.get(endpoint) ?? this.#make();
     this.#endpoints.delete(endpoint); // So that the map stays ordered by last use.
     this.#endpoints.set(endpoint, entry);
@@ -73,12 +91,16 @@ export class Breakers {
     if (oldest !== undefined) this.#endpoints.delete(oldest);
   }
 
-  #make() {
+  #make(): Endpoint {
     const { failures, restMs } = this.#rule;
     const policy = { halfOpenAfter: restMs, breaker: new ConsecutiveBreaker(failures) };
-    const entry = { breaker: circuitBreaker(handleWhen(this.#counts), policy), openedAt: 0 };
-    entry.breaker.onBreak(() => {
+    const breaker = circuitBreaker(handleWhen(this.#counts), policy);
+    const entry: Endpoint = { breaker, openedAt: 0, since: null, lastError: null };
+    breaker.onBreak(() => {
       entry.openedAt = performance.now();
+    });
+    breaker.onStateChange(() => {
+      entry.since = new Date();
     });
     return entry;
   }

@@ -59,7 +59,9 @@ describe('a driver with resilience', () => {
     const error = await building.catch((thrown: CircuitOpen) => thrown);
     expect((error as CircuitOpen).retryAfterMs).toBeGreaterThan(50_000);
     expect(noop.control.calls).toHaveLength(3);
-    expect(driver.breakers()).toMatchObject([{ state: 'open' }]);
+    expect(driver.breakers()).toMatchObject([
+      { state: 'open', since: expect.any(Date), lastError: { reason: 'COMPUTE_UNAVAILABLE', message: 'down' } },
+    ]);
   });
 
   it('lets one call through after the rest, and all when that succeeds', async () => {

@@ -1,7 +1,7 @@
 import { Unavailable } from '@octavia/domain';
 import { ExponentialBackoff, handleWhen, retry, TaskCancelledError, TimeoutStrategy, timeout } from 'cockatiel';
 import type { CallContext } from '../call-context.ts';
-import { CircuitOpen, FenceNotConfirmed } from '../errors.ts';
+import { AgentCertificateExpired, CircuitOpen, FenceNotConfirmed } from '../errors.ts';
 import { type BreakerRule, type BreakerState, Breakers } from './breakers.ts';
 import { MeasuredCalls } from './measured-call.ts';
 
@@ -97,9 +97,12 @@ export function withResilience<D extends object>(driver: D, policy: ResiliencePo
   }) as Resilient<D>;
 }
 
-/** Only what may pass by itself. A fence that is not confirmed says nothing about the service that was asked. */
+/** Says nothing about the service that was asked: it answers. */
+const NO_TROUBLE = [FenceNotConfirmed, CircuitOpen, AgentCertificateExpired];
+
+/** Only what may pass by itself. */
 function isTrouble(error: unknown): boolean {
-  return error instanceof Unavailable && !(error instanceof FenceNotConfirmed) && !(error instanceof CircuitOpen);
+  return error instanceof Unavailable && !NO_TROUBLE.some((kind) => error instanceof kind);
 }
 
 function withSignal(

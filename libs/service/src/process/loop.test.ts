@@ -41,6 +41,25 @@ describe('a loop', () => {
     expect({ count, most }).toEqual({ count: 2, most: 1 });
   });
 
+  it('rests between two rounds, however often it is woken, and what came meanwhile is one more round', async () => {
+    const restMs = 50;
+    const times: number[] = [];
+    const third = Promise.withResolvers<void>();
+    const work = (): void => {
+      times.push(performance.now());
+      if (times.length === 3) third.resolve();
+    };
+    const loop = new Loop({ name: 'test', everyMs: NEVER_MS, restMs, log, work });
+    await loop.start();
+    const waking = setInterval(() => loop.wake(), 1);
+    await third.promise;
+    clearInterval(waking);
+    await loop.stop();
+    const [first = 0, second = 0, last = 0] = times;
+    // Timers may come a millisecond early.
+    expect(Math.min(second - first, last - second)).toBeGreaterThanOrEqual(restMs - 2);
+  });
+
   it('goes on after a round that failed, and waits for the last one when it is stopped', async () => {
     const third = Promise.withResolvers<void>();
     let count = 0;

@@ -5,6 +5,11 @@ export interface LoopOptions {
   readonly name: string;
   /** Milliseconds between the end of a round and the start of the next. */
   readonly everyMs: number;
+  /**
+   * Milliseconds from the start of a round to that of the next, at least, also when it is woken: what comes meanwhile is one round's work.
+   * Default: 0.
+   */
+  readonly restMs?: number;
   /** One round. What it throws is logged, and the next round comes as usual. */
   readonly work: () => Promise<void> | void;
   readonly log?: Logger;
@@ -19,6 +24,7 @@ export class Loop implements Part {
   #round: Promise<void> | null = null;
   #isWoken = false;
   #isStopped = true;
+  #startedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: LoopOptions) {
     this.name = options.name;
@@ -39,17 +45,24 @@ export class Loop implements Part {
     await this.#round;
   }
 
-  /** Starts a round now, or right after the one that runs. */
+  /** Starts a round now, or right after the one that runs, but for the rest between two. */
   wake(): void {
     this.#isWoken = true;
     if (this.#isStopped || this.#round) return;
     clearTimeout(this.#timer);
+    const restMs = this.#startedAt + (this.#options.restMs ?? 0) - performance.now();
+    if (restMs > 0) this.#timer = setTimeout(() => this.#start(), restMs);
+    else this.#start();
+  }
+
+  #start(): void {
     this.#isWoken = false;
+    this.#startedAt = performance.now();
     this.#round = this.#run().finally(() => {
       this.#round = null;
       if (this.#isStopped) return;
       if (this.#isWoken) this.wake();
-      else this.#timer = setTimeout(() => this.wake(), this.#options.everyMs);
+      else this.#timer = setTimeout(() => this.#start(), this.#options.everyMs);
     });
   }
 

@@ -15,6 +15,12 @@ export const ATTR = {
   STEP_NAME: 'octavia.step.name',
   /** Number of a load balancer's revision. */
   REVISION: 'octavia.revision',
+  /** Changes that a search for refused ones looked at. */
+  PUSH_CHANGES: 'octavia.push.changes',
+  /** Configurations that it asked about. */
+  PUSH_CHECKS: 'octavia.push.checks',
+  /** passed or refused. */
+  PUSH_CHECK_OUTCOME: 'octavia.push.check.outcome',
   DRIVER_KIND: 'octavia.driver.kind',
   DRIVER_NAME: 'octavia.driver.name',
   DRIVER_METHOD: 'octavia.driver.method',
@@ -26,6 +32,8 @@ export const ATTR = {
   CERTIFICATE_KIND: 'octavia.certificate.kind',
   /** alive, silent or never_heard. */
   LIVENESS: 'octavia.amphora.liveness',
+  /** Such as instance or vip. */
+  ORPHAN_KIND: 'octavia.orphan.kind',
   TABLE: 'octavia.table',
   HEARTBEAT_OUTCOME: 'octavia.heartbeat.outcome',
   SHARD: 'octavia.shard',
@@ -59,8 +67,14 @@ export const METRIC = {
   FLOW_DURATION: 'octavia.flow.duration',
   /** Histogram, s. From its time to its start. */
   FLOW_WAIT: 'octavia.flow.wait',
+  /** Counter, {try}, by flow: `settle` threw. Above 0 there is a bug. */
+  SETTLE_FAILURES: 'octavia.flow.settle_failures',
   /** Histogram, s. */
   STEP_DURATION: 'octavia.step.duration',
+  /** Counter, {check}, by outcome. Configurations that amphorae were asked about to find refused changes. */
+  PUSH_CHECKS: 'octavia.push.checks',
+  /** Counter, {change}, by reason. Changes that the data plane refused. */
+  PUSH_REFUSED: 'octavia.push.refused',
   /** Gauge, {flow}, by state. */
   FLOW_COUNT: 'octavia.flow.count',
   /** Gauge, s, by flow and state. Since the oldest open one was asked for; 0: there is none. */
@@ -89,6 +103,8 @@ export const METRIC = {
   HEARTBEAT_WAITING: 'octavia.heartbeat.waiting',
   /** Gauge, {amphora}, by status. */
   AMPHORA_COUNT: 'octavia.amphora.count',
+  /** Gauge, {orphan}, by kind: what the newest search found. */
+  ORPHAN_COUNT: 'octavia.orphan.count',
   /** Gauge, {amphora}. */
   SPARE_COUNT: 'octavia.spare.count',
   /** Gauge, {amphora}. How many there should be. */

@@ -1,2 +1,3 @@
+export { numbers } from './numbers.ts';
 export * from './pki.ts';
 export * from './spans.ts';

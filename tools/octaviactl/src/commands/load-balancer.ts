@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { group, leaf, run } from '../grammar.ts';
-import { choice, withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
+import { choice, integer, withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
 import { TOPOLOGIES } from '../words.ts';
 import { withFilters } from './filters.ts';
 
 const load = () => import('../resources/load-balancer.ts');
 
-/** `loadbalancer create|list|show|set|unset|delete|failover|status show|stats show`. */
+/** `loadbalancer create|list|show|set|unset|delete|failover|rollback|revision …|status show|stats show`. */
 export function addLoadBalancerCommands(parent: Command): void {
   addChanges(parent);
 
@@ -38,6 +38,8 @@ export function addLoadBalancerCommands(parent: Command): void {
     .argument('<loadbalancer>', 'name or id')
     .action(run(async () => (await load()).failover));
 
+  addRevisions(parent);
+
   const status = group(parent, 'status', 'The statuses of a load balancer and of everything below it');
   leaf(status, 'show', 'Show the tree of statuses of a load balancer', [
     'loadbalancer status show web',
@@ -53,6 +55,42 @@ export function addLoadBalancerCommands(parent: Command): void {
   ])
     .argument('<loadbalancer>', 'name or id')
     .action(run(async () => (await import('../resources/statistics.ts')).showLoadBalancer));
+}
+
+function addRevisions(parent: Command): void {
+  const loadRevisions = () => import('../resources/revision.ts');
+  const rollback = leaf(
+    parent,
+    'rollback',
+    'Take a load balancer and everything below it back to an earlier revision',
+    ['loadbalancer rollback --to 12 --dry-run web', 'loadbalancer rollback --to 12 --wait web'],
+  )
+    .argument('<loadbalancer>', 'name or id')
+    .requiredOption('--to <number>', 'the revision to go back to', (text) => Math.max(1, integer(text)))
+    .option('--dry-run', 'check it, and show what it would change');
+  withWait(rollback).action(run(async () => (await loadRevisions()).rollback));
+
+  const revision = group(parent, 'revision', 'What was changed of a load balancer and of everything below it');
+  leaf(revision, 'list', 'List changes, newest first', [
+    'loadbalancer revision list web',
+    'loadbalancer revision list web --object 0199… -f json',
+  ])
+    .argument('<loadbalancer>', 'name or id')
+    .option('--object <id>', 'only changes of this object')
+    .option('--limit <count>', 'the newest, at most this many (default: 50)', (text) => Math.max(1, integer(text)))
+    .action(run(async () => (await loadRevisions()).list));
+  leaf(revision, 'show', 'Show what one change did', ['loadbalancer revision show web 12'])
+    .argument('<loadbalancer>', 'name or id')
+    .argument('<number>', 'of the revision')
+    .action(run(async () => (await loadRevisions()).show));
+  leaf(revision, 'compare', 'Show what differs between two revisions', [
+    'loadbalancer revision compare web 12',
+    'loadbalancer revision compare web 12 15 -f json',
+  ])
+    .argument('<loadbalancer>', 'name or id')
+    .argument('<from>', 'number of a revision')
+    .argument('[to]', 'number of another (default: the newest)')
+    .action(run(async () => (await loadRevisions()).compare));
 }
 
 function addChanges(parent: Command): void {

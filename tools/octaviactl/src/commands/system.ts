@@ -7,7 +7,7 @@ const load = () => import('../resources/system.ts');
 
 const loadBackup = () => import('../resources/backup.ts');
 
-/** `status`, `capability list`, `log level`, `backup` and `restore`. */
+/** `status`, `capability list`, `breaker list`, `log level`, `backup` and `restore`. */
 export function addSystemCommands(program: Command): void {
   leaf(program, 'status', 'Show how the controller is: services, certificates, queue, spares, last failures', [
     'status',
@@ -23,9 +23,21 @@ export function addSystemCommands(program: Command): void {
     .action(run(async () => (await load()).status));
 
   const capability = group(program, 'capability', 'What load balancers of this deployment can do');
-  leaf(capability, 'list', 'List protocols, algorithms, checks, session persistence and topologies', ['capability list']).action(
-    run(async () => (await load()).capabilities),
+  leaf(capability, 'list', 'List protocols, algorithms, checks, session persistence and topologies', [
+    'capability list',
+  ]).action(run(async () => (await load()).capabilities));
+
+  const breaker = group(
+    program,
+    'breaker',
+    'Endpoints outside that the controller keeps away from (for administrators)',
   );
+  leaf(breaker, 'list', 'List circuit breakers that are not closed: endpoint, since when, and the last error', [
+    'breaker list',
+    'breaker list --all -f json',
+  ])
+    .option('--all', 'closed ones too')
+    .action(run(async () => (await load()).breakers));
 
   const log = group(program, 'log', 'What the services write to their logs (for administrators)');
   leaf(log, 'level', 'Show or change the least severe level that a service logs, while it runs', [

@@ -1,5 +1,5 @@
 /** The state of the controller, as people and programs read it. */
-import type { SystemStatus } from '@octavia/proto';
+import type { Breaker, SystemStatus } from '@octavia/proto';
 import { timeView } from '../resources/resource.ts';
 import { formatList, formatObject, type View } from './format.ts';
 
@@ -8,6 +8,8 @@ const SERVICE_COLUMNS = ['name', 'state', 'version', 'up', 'log_level', 'address
 const CERTIFICATE_COLUMNS = ['holder', 'subject', 'expires_at', 'days_left'];
 const FAILURE_COLUMNS = ['failed_at', 'flow', 'loadbalancer_id', 'reason', 'message', 'flow_id'];
 
+export const BREAKER_COLUMNS = ['driver', 'endpoint', 'state', 'since', 'last_error'];
+
 /** What one value each tells. */
 export function summaryOf(found: SystemStatus): View {
   const { fresh = 0, silent = 0, never = 0 } = found.heartbeats ?? {};
@@ -15,6 +17,7 @@ export function summaryOf(found: SystemStatus): View {
     ready: found.ready,
     version: found.version,
     mode: found.mode || null,
+    host_address: found.hostAddress || null,
     installation_id: found.installationId,
     database: found.database,
     schema: found.schema,
@@ -27,11 +30,31 @@ export function summaryOf(found: SystemStatus): View {
     amphorae: found.amphorae,
     heartbeats: { fresh, silent, never },
     drivers: found.drivers,
+    breakers_open: found.breakersOpen,
+  };
+}
+
+/** The circuit breaker of one endpoint. */
+export function breakerView(breaker: Breaker): View {
+  const { driver, endpoint, state, since, retryAfter, lastErrorReason, lastErrorMessage, lastErrorAt } = breaker;
+  return {
+    driver,
+    endpoint,
+    state,
+    since: timeView(since),
+    retry_after_seconds: retryAfter ? Number(retryAfter.seconds) + retryAfter.nanos / 1e9 : null,
+    last_error: lastErrorReason ? `${lastErrorMessage} [${lastErrorReason}]` : null,
+    last_error_at: timeView(lastErrorAt),
   };
 }
 
 /** What several of a kind tell. */
-export function listsOf(found: SystemStatus): { services: View[]; certificates: View[]; last_failures: View[] } {
+export function listsOf(found: SystemStatus): {
+  services: View[];
+  certificates: View[];
+  last_failures: View[];
+  breakers: View[];
+} {
   return {
     services: found.services.map(({ name, state, version, address, startedAt, logLevel }) => ({
       name,
@@ -58,12 +81,13 @@ export function listsOf(found: SystemStatus): { services: View[]; certificates: 
       flow_id: failure.flowId,
       trace_id: failure.traceId || null,
     })),
+    breakers: found.breakers.map(breakerView),
   };
 }
 
 /** Writes it in parts, for people. */
 export async function printSystem(found: SystemStatus): Promise<void> {
-  const { services, certificates, last_failures } = listsOf(found);
+  const { services, certificates, last_failures, breakers } = listsOf(found);
   const up = found.services.map(({ startedAt }) => (startedAt ? since(startedAt) : null));
   await list(
     'Services',
@@ -73,8 +97,15 @@ export async function printSystem(found: SystemStatus): Promise<void> {
   heading('System');
   process.stdout.write(await formatObject(readable(found), { format: 'table' }));
   if (certificates.length > 0) await list('Certificates', certificates, CERTIFICATE_COLUMNS);
+  if (breakers.length > 0) await list('Endpoints kept away from', breakers, BREAKER_COLUMNS);
   if (last_failures.length > 0) await list('Last failures', last_failures, FAILURE_COLUMNS);
 }
+
+/** Modes in a person's words. */
+const MODES: Readonly<Record<string, string>> = {
+  loopback: 'loopback: amphorae are processes on this machine, for development',
+  namespaces: 'namespaces: amphorae are network namespaces on this machine',
+};
 
 /** Numbers that belong together in one line. */
 function readable(found: SystemStatus): View {
@@ -83,7 +114,8 @@ function readable(found: SystemStatus): View {
   return {
     ready: found.ready,
     version: found.version,
-    mode: found.mode === 'loopback' ? 'loopback: amphorae are processes on this machine, for development' : found.mode,
+    mode: MODES[found.mode] ?? found.mode,
+    ...(found.hostAddress ? { members_on_this_machine: `listen on ${found.hostAddress}, or on all addresses` } : {}),
     installation_id: found.installationId,
     database: `${found.database || 'does not answer'}, schema ${found.schema || 'unknown'}`,
     queue: `${found.flowsRunning} run, ${found.flowsQueued} wait${oldest}`,
@@ -92,6 +124,7 @@ function readable(found: SystemStatus): View {
     amphorae: found.amphorae,
     heartbeats: `${fresh} heard, ${silent} silent, ${never} not yet`,
     drivers: found.drivers,
+    breakers: found.breakersOpen === 0 ? 'all closed' : `${found.breakersOpen} endpoints are kept away from`,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What `loadbalancer amphora …` does. For administrators. */
 import { Amphora, AmphoraStatus, AmphoraServiceService as service } from '@octavia/proto';
+import { CliError } from '../errors.ts';
 import type { Action } from '../grammar.ts';
 import type { WaitOptions } from '../options.ts';
 import { fromWord, toWord } from '../words.ts';
@@ -43,6 +44,8 @@ function amphoraeIn(status: AmphoraStatus): Resource<Amphora> {
       last_heartbeat_at: timeView(amphora.lastHeartbeatAt),
       reason: orNull(amphora.reason),
       message: orNull(amphora.message),
+      fence_confirmed_at: timeView(amphora.fenceConfirmedAt),
+      fence_confirmed_by: orNull(amphora.fenceConfirmedBy),
       created_at: timeView(amphora.createdAt),
       updated_at: timeView(amphora.updatedAt),
     }),
@@ -82,6 +85,51 @@ export const failover: Action<WaitOptions> = async (session, [reference = ''], o
     requestId: session.requestId,
   });
   if (options.wait) await waitForFlow(session, flowId, `amphora ${old.id}`, options.waitTimeout);
+  else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: flowId });
+};
+
+interface FenceOptions extends WaitOptions {
+  readonly confirm?: true;
+}
+
+export const fence: Action<FenceOptions> = async (session, [reference = ''], options) => {
+  const found = await find(session, amphoraeIn(AmphoraStatus.UNSPECIFIED), reference);
+  if (!options.confirm) throw unconfirmed(found);
+  const { amphora, flowId } = await session.change(service.confirmFence, {
+    id: found.id,
+    requestId: session.requestId,
+  });
+  if (options.wait && flowId) await waitForFlow(session, flowId, `amphora ${found.id}`, options.waitTimeout);
+  else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: orNull(flowId) });
+};
+
+/** What confirming means. It is an error, so that no script takes it for done. */
+function unconfirmed({ id, computeId, lbNetworkIp, haIp, lastHeartbeatAt }: Amphora): CliError {
+  const heard = lastHeartbeatAt ? `was last heard at ${timeView(lastHeartbeatAt)} UTC` : 'was never heard';
+  const message = [
+    `Nothing was changed. Confirming says that you have made sure that amphora ${id} is isolated:`,
+    `it does not run, or is cut off, can answer for no address any more${haIp ? ` (the VIP ${haIp})` : ''}, and will not come back by itself.`,
+    'Its VIP then goes to another amphora at once. If it still runs, two machines answer for one address, and',
+    'connections break at random until one of them is stopped.',
+    'Check first:',
+    `  - its instance (${computeId || 'not known'}) is stopped or deleted in the compute service, or its host is switched off;`,
+    `  - where that cannot be told: its ports are down on the switch or the hypervisor, and stay down;`,
+    `  - nothing answers at its management address (${lbNetworkIp || 'not known'}); it ${heard}.`,
+  ].join('\n');
+  return new CliError(message, {
+    reason: 'CONFIRMATION_MISSING',
+    hint: `When all that is so: octaviactl loadbalancer amphora fence --confirm ${id}`,
+    details: { id },
+  });
+}
+
+export const configure: Action<WaitOptions> = async (session, [reference = ''], options) => {
+  const found = await find(session, amphoraeIn(AmphoraStatus.UNSPECIFIED), reference);
+  const { amphora, flowId } = await session.change(service.configureAmphora, {
+    id: found.id,
+    requestId: session.requestId,
+  });
+  if (options.wait) await waitForFlow(session, flowId, `amphora ${found.id}`, options.waitTimeout);
   else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: flowId });
 };
 

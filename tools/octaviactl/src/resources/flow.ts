@@ -118,7 +118,7 @@ export async function waitForFlow(session: Session, id: string, label: string, t
   if (last?.state === FlowState.SUCCEEDED) return;
   const details = { flow_id: id, trace_id: last?.traceId ?? '', request_id: session.requestId };
   if (isLate) {
-    throw new CliError(`The ${label} is not replaced after ${timeoutMs / 1000} s.`, {
+    throw new CliError(`The flow for ${label} has not ended after ${timeoutMs / 1000} s.`, {
       reason: 'WAIT_TIMED_OUT',
       hint: `The flow goes on. Look at it with: octaviactl flow show ${id}`,
       details,

@@ -1,10 +1,10 @@
 /** What `status`, `capability list` and `log level` do. */
-import { type LogLevel, type SystemStatus, SystemServiceService as service } from '@octavia/proto';
+import { Breaker, type LogLevel, type SystemStatus, SystemServiceService as service } from '@octavia/proto';
 import { isUnavailable } from '../connection/connection.ts';
 import { CliError } from '../errors.ts';
 import type { Action } from '../grammar.ts';
 import type { View } from '../output/format.ts';
-import { listsOf, printSystem, summaryOf } from '../output/system.ts';
+import { BREAKER_COLUMNS, breakerView, listsOf, printSystem, summaryOf } from '../output/system.ts';
 import type { Session } from '../session.ts';
 import { type EnumPrefix, toWord } from '../words.ts';
 import { timeView } from './resource.ts';
@@ -108,6 +108,11 @@ export const logLevel: Action<LevelOptions> = async (session, [name = '', level]
 function levelView(name: string, level: LogLevel | undefined): View {
   return { service: name, level: level?.level ?? null, reverts_at: timeView(level?.revertsAt) };
 }
+
+export const breakers: Action<{ readonly all?: true }> = async (session, _args, { all }) => {
+  const found = await session.call(service.listBreakers, { includeClosed: all ?? false });
+  await session.printList(found.breakers.map(breakerView), BREAKER_COLUMNS, Object.keys(breakerView(Breaker.create())));
+};
 
 export const capabilities: Action<object> = async (session) => {
   const found = await session.call(service.getCapabilities, {});

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallContext } from '../../call-context.ts';
 import { AmphoraError, AmphoraUnavailable } from '../../errors.ts';
@@ -54,6 +55,17 @@ export class AgentClient {
         });
       }
     });
+  }
+
+  /** Whether the agent shows this certificate. @throws AmphoraUnavailable; the signal's reason when it aborts */
+  async shows(amphora: AmphoraEndpoint, pem: string, context: CallContext | undefined): Promise<boolean> {
+    try {
+      const shown = await this.#connections.certificateOf(amphora, context?.signal);
+      return shown.equals(new X509Certificate(pem).raw);
+    } catch (cause) {
+      context?.signal?.throwIfAborted();
+      throw transportFailure(cause, 'TLS handshake', amphora).error;
+    }
   }
 
   close(): Promise<void> {

@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
+import { checkServerIdentity, connect } from 'node:tls';
 import { Client } from 'undici';
 import type { WatchedFiles } from '../../watched-files.ts';
 import type { AmphoraEndpoint } from '../amphora-driver.ts';
@@ -35,6 +36,20 @@ export class Connections {
     this.#open.set(key, client);
     this.#closeSurplus();
     return client;
+  }
+
+  /** The certificate (DER) that the agent shows to a connection of its own, whoever signed it and whenever it ends. Nothing is sent. */
+  async certificateOf({ lbNetworkIp, agentPort }: AmphoraEndpoint, signal?: AbortSignal): Promise<Buffer> {
+    const [cert, key] = (await this.#files.read()).contents;
+    const socket = connect({ host: lbNetworkIp, port: agentPort, cert, key, rejectUnauthorized: false });
+    socket.on('error', () => {}); // Also one that comes when nobody waits any more.
+    try {
+      const limit = AbortSignal.timeout(this.#limits.connectTimeoutMs);
+      await once(socket, 'secureConnect', { signal: signal ? AbortSignal.any([signal, limit]) : limit });
+      return socket.getPeerCertificate().raw;
+    } finally {
+      socket.destroy();
+    }
   }
 
   async close(): Promise<void> {

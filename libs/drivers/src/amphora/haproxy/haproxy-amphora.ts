@@ -58,17 +58,27 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
     );
   }
 
-  async pushHaproxy(amphora: AmphoraEndpoint, lb: string, configuration: string, context?: CallContext): Promise<void> {
+  async checkHaproxy(
+    amphora: AmphoraEndpoint,
+    lb: string,
+    configuration: string,
+    context?: CallContext,
+  ): Promise<void> {
     const ids = { amphora: amphora.amphoraId, lb };
     const template = '/1.0/loadbalancer/{amphora}/{lb}/haproxy';
     const upload = { method: 'PUT', template, ids, body: configuration, kind: 'upload' } as const;
     await this.#agent.call(amphora, upload, context);
+  }
+
+  async reloadHaproxy(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<void> {
     // Reload starts a stopped HAProxy, so one call is right for both.
-    await this.#agent.call(
-      amphora,
-      { method: 'PUT', template: '/1.0/loadbalancer/{lb}/reload', ids, kind: 'run' },
-      context,
-    );
+    const template = '/1.0/loadbalancer/{lb}/reload';
+    await this.#agent.call(amphora, { method: 'PUT', template, ids: { lb }, kind: 'run' }, context);
+  }
+
+  async pushHaproxy(amphora: AmphoraEndpoint, lb: string, configuration: string, context?: CallContext): Promise<void> {
+    await this.checkHaproxy(amphora, lb, configuration, context);
+    await this.reloadHaproxy(amphora, lb, context);
   }
 
   async getHaproxyEtag(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<string | null> {
@@ -126,6 +136,10 @@ export class HaproxyAmphoraDriver implements AmphoraDriver {
   async stop(amphora: AmphoraEndpoint, lb: string, context?: CallContext): Promise<void> {
     const template = '/1.0/loadbalancer/{lb}/stop';
     await this.#agent.call(amphora, { method: 'PUT', template, ids: { lb }, accepts: [404] }, context);
+  }
+
+  showsCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<boolean> {
+    return this.#agent.shows(amphora, pem, context);
   }
 
   async rotateAgentCertificate(amphora: AmphoraEndpoint, pem: string, context?: CallContext): Promise<void> {

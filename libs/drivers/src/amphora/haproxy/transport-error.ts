@@ -1,4 +1,5 @@
-import { AmphoraUnavailable } from '../../errors.ts';
+import type { Unavailable } from '@octavia/domain';
+import { AgentCertificateExpired, AmphoraUnavailable } from '../../errors.ts';
 import type { AmphoraEndpoint } from '../amphora-driver.ts';
 
 /** Codes of failures that may be gone a moment later. */
@@ -17,6 +18,9 @@ const TRANSIENT = new Set([
   'UND_ERR_DESTROYED',
 ]);
 
+/** The word of OpenSSL for a certificate that is past its end. */
+const EXPIRED = 'CERT_HAS_EXPIRED';
+
 const WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'refused the connection: no agent listens there',
   UND_ERR_CONNECT_TIMEOUT: 'did not take the connection in time',
@@ -26,12 +30,12 @@ const WORDS: Readonly<Record<string, string>> = {
   ECONNRESET: 'cut the connection',
   ERR_TLS_CERT_ALTNAME_INVALID:
     'showed the certificate of somebody else; its address may belong to another amphora by now',
-  CERT_HAS_EXPIRED: 'showed a certificate that has run out',
+  [EXPIRED]: 'showed a certificate that has run out',
 };
 
 /** A failure below HTTP. */
 export interface TransportFailure {
-  readonly error: AmphoraUnavailable;
+  readonly error: Unavailable;
   /** Whether another try makes sense. */
   readonly isTransient: boolean;
 }
@@ -43,8 +47,9 @@ export function transportFailure(cause: unknown, what: string, amphora: AmphoraE
   const words = WORDS[code] ?? `could not be understood or reached (${cause instanceof Error ? cause.message : cause})`;
   const address = `${lbNetworkIp}:${agentPort}`;
   const message = `Amphora ${amphoraId} at ${address} ${words} (${what}).`;
+  const Kind = code === EXPIRED ? AgentCertificateExpired : AmphoraUnavailable;
   return {
-    error: new AmphoraUnavailable(message, { amphoraId, address, what, code }, { cause }),
+    error: new Kind(message, { amphoraId, address, what, code }, { cause }),
     isTransient: TRANSIENT.has(code),
   };
 }

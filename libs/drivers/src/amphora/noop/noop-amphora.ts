@@ -10,7 +10,7 @@ import type { AmphoraDriver, AmphoraEndpoint } from '../amphora-driver.ts';
 export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
   /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
-  readonly check?: (configuration: string) => string | null;
+  readonly check?: (configuration: string, amphoraId: string) => string | null;
   /**
    * Of an amphora that this driver does not remember: true, it is believed that another worker plugged and configured it, as the noop
    * compute driver believes in its instance; false, nothing was done to it.
@@ -30,8 +30,11 @@ export const NOOP_FACTS: AmphoraFacts = {
 };
 
 interface Kept {
+  /** Of what passed the check last. */
   readonly etag: string;
   readonly isRunning: boolean;
+  /** Of what HAProxy came to serve last; null: nothing yet. */
+  readonly served: string | null;
 }
 
 interface Vrrp {
@@ -48,7 +51,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly control: NoopControl;
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
-  readonly #check: (configuration: string) => string | null;
+  readonly #check: (configuration: string, amphoraId: string) => string | null;
   readonly #adopts: boolean;
   readonly #silent = new Set<string>();
 
@@ -76,18 +79,37 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     });
   }
 
+  checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
+    const etag = md5(configuration);
+    return this.#call('checkHaproxy', amphora, [lbId, etag], context, async () => {
+      this.#assertGood(amphora, configuration);
+      const kept = await this.#kept(amphora, lbId);
+      await this.#keep(amphora, lbId, { etag, isRunning: kept?.isRunning ?? false, served: kept?.served ?? null });
+    });
+  }
+
+  reloadHaproxy(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
+    return this.#call('reloadHaproxy', amphora, [lbId], context, async () => {
+      const kept = await this.#kept(amphora, lbId);
+      if (!kept) {
+        const message = `Amphora ${amphora.amphoraId} has no configuration of load balancer ${lbId}. Push one first.`;
+        throw new AmphoraError(message, { amphoraId: amphora.amphoraId, loadBalancerId: lbId });
+      }
+      await this.#keep(amphora, lbId, { ...kept, isRunning: true, served: kept.etag });
+    });
+  }
+
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
     const etag = md5(configuration);
     return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
-      const refusal = this.#check(configuration);
-      if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId: amphora.amphoraId });
-      await this.#keep(amphora, lbId, { etag, isRunning: true });
+      this.#assertGood(amphora, configuration);
+      await this.#keep(amphora, lbId, { etag, isRunning: true, served: etag });
     });
   }
 
   getHaproxyEtag(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<string | null> {
     return this.#call('getHaproxyEtag', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       return kept?.etag ?? null;
     });
   }
@@ -155,9 +177,13 @@ export class NoopAmphoraDriver implements AmphoraDriver {
 
   stop(amphora: AmphoraEndpoint, lbId: string, context?: CallContext): Promise<void> {
     return this.#call('stop', amphora, [lbId], context, async () => {
-      const kept = await this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
+      const kept = await this.#kept(amphora, lbId);
       if (kept) await this.#keep(amphora, lbId, { ...kept, isRunning: false });
     });
+  }
+
+  showsCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<boolean> {
+    return this.#call('showsCertificate', amphora, [], context, async () => true);
   }
 
   rotateAgentCertificate(amphora: AmphoraEndpoint, _pem: string, context?: CallContext): Promise<void> {
@@ -174,6 +200,21 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   silence(amphoraId: string, isSilent = true): void {
     if (isSilent) this.#silent.add(amphoraId);
     else this.#silent.delete(amphoraId);
+  }
+
+  /** For tests: MD5 (hex) of what HAProxy serves; null: nothing. */
+  async served(amphoraId: string, lbId: string): Promise<string | null> {
+    const kept = await this.#world.store.get<Kept>('haproxy', `${amphoraId} ${lbId}`);
+    return kept?.isRunning ? kept.served : null;
+  }
+
+  #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string): void {
+    const refusal = this.#check(configuration, amphoraId);
+    if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId });
+  }
+
+  #kept(amphora: AmphoraEndpoint, lbId: string): Promise<Kept | null> {
+    return this.#world.store.get<Kept>('haproxy', `${amphora.amphoraId} ${lbId}`);
   }
 
   /** For tests: MD5 (hex) of keepalived's configuration, and whether it runs; null: nothing was uploaded. */

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { AmphoraNames } from '../../namespaces/plan.ts';
+import { membershipOf } from '../../namespaces/processes-in.ts';
 import { cgroupPids } from './cgroup.ts';
 import type { InstancePaths } from './options.ts';
 import {
@@ -55,19 +57,21 @@ function readHints(paths: InstancePaths, agent: ProcessIdentity | null): Process
 
 /**
  * Finds every process of an amphora. A process belongs to it when it is the agent or one that the agent recorded (pid and start time), is
- * in its control group, was started with its folder in environment or command line, is in the session of the agent while that
- * lives, or descends from such a process. A pid that another process uses by now is none of these.
+ * in its control group or network namespace, was started with its folder in environment or command line, is in the session of the agent
+ * while that lives, or descends from such a process. A pid that another process uses by now is none of these.
  */
 export async function amphoraProcesses(
   hostId: string,
   amphoraId: string,
   paths: InstancePaths,
+  names: AmphoraNames | null = null,
 ): Promise<ProcessStat[]> {
   const agent = readClaim(paths)?.identity ?? null;
   const known = [...(agent ? [agent] : []), ...readHints(paths, agent)].filter(runs);
   // Nobody gets a pid that still names a session, so a live leader proves whose session it is; a dead one proves nothing.
   const session = agent && runs(agent) && readProcess(agent.pid)?.session === agent.pid ? agent.pid : null;
   const members = cgroupPids(hostId, amphoraId);
+  const isInNamespace = names ? await membershipOf(names) : () => false;
   const spared = ownAncestors();
   const mention = new RegExp(`${escapeRegExp(paths.folder)}(?![\\w.-])`);
 
@@ -77,6 +81,7 @@ export async function amphoraProcesses(
     all.push(process);
     const isOurs =
       members.has(process.pid) ||
+      isInNamespace(process.pid) ||
       known.some(({ pid, startTime }) => pid === process.pid && startTime === process.startTime) ||
       (session !== null && process.session === session) ||
       mention.test(commandLine(process.pid)) ||

@@ -1,13 +1,18 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Where a control group per amphora may be made, best first: version 2 can kill a group at once. Source: cgroups(7). */
-const ROOTS = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/freezer'];
+const ROOTS = ['', 'unified', 'pids', 'freezer', 'cpu', 'memory'].map((name) => join('/sys/fs/cgroup', name));
+
+/** The amphora's group below a root. */
+export function cgroupFolder(hostId: string, amphoraId: string): string {
+  return join('octavia', hostId, amphoraId);
+}
 
 /** Paths that an amphora's control group may have; which of them exists depends on the machine and on who we are. */
 function candidates(hostId: string, amphoraId: string): string[] {
   return ROOTS.filter((root) => existsSync(join(root, 'cgroup.procs'))).map((root) =>
-    join(root, 'octavia', hostId, amphoraId),
+    join(root, cgroupFolder(hostId, amphoraId)),
   );
 }
 
@@ -39,6 +44,19 @@ export function killCgroup(hostId: string, amphoraId: string): void {
     const file = join(folder, 'cgroup.kill');
     if (existsSync(file)) writeFileSync(file, '1');
   }
+}
+
+/** Every group of an amphora of this host, by path. */
+export function cgroupFolders(hostId: string): readonly { readonly path: string; readonly amphoraId: string }[] {
+  return ROOTS.flatMap((root) => {
+    const folder = join(root, 'octavia', hostId);
+    try {
+      const found = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+      return found.map(({ name }) => ({ path: join(folder, name), amphoraId: name }));
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Removes the empty group, and that of the host when it was the last. */

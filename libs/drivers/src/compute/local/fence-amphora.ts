@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FenceNotConfirmed } from '../../errors.ts';
+import { unplugPairs } from '../../namespaces/amphora-network.ts';
+import { amphoraNames, type NamespacePlan } from '../../namespaces/plan.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { killCgroup } from './cgroup.ts';
 import type { FenceMarks } from './fence-marks.ts';
@@ -19,25 +21,34 @@ export interface FenceRequest {
   readonly computeId: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  /** In namespaces mode. */
+  readonly namespaces: NamespacePlan | undefined;
 }
+
+/** All of an amphora's interfaces. */
+const ALL_NETWORKS = ['management', 'vip'] as const;
 
 /**
  * Kills every process of an amphora and returns once none is left. The mark comes first: whatever starts the agent later sees it and
- * ends, and whatever started before is found and killed. @throws FenceNotConfirmed
+ * ends, and whatever started before is found and killed. In namespaces mode its interfaces go too: a kernel answers ARP for an address
+ * that nobody listens on any more. @throws FenceNotConfirmed
  */
 export async function fenceAmphora(request: FenceRequest): Promise<void> {
-  const { marks, paths, hostId, amphoraId, computeId, timeoutMs, signal } = request;
+  const { marks, paths, hostId, amphoraId, computeId, timeoutMs, signal, namespaces } = request;
   await marks.make(amphoraId).catch((error: unknown) => {
     // On a full disk a claimed instance is fenced all the same: nobody can claim it again, so nobody starts another agent.
     if (readClaim(paths) === null) throw error;
   });
 
+  // At once nobody hears of it any more. What that leaves is found below, when the processes are gone at least.
+  if (namespaces) await unplugPairs(namespaces, amphoraId, ALL_NETWORKS).catch(() => {});
+  const names = namespaces ? amphoraNames(namespaces, amphoraId) : null;
   const deadline = performance.now() + timeoutMs;
   let cleanLooks = 0;
   let problem = '';
   while (cleanLooks < CLEAN_LOOKS) {
     signal?.throwIfAborted();
-    const left = await amphoraProcesses(hostId, amphoraId, paths);
+    const left = await amphoraProcesses(hostId, amphoraId, paths, names);
     cleanLooks = left.length === 0 ? cleanLooks + 1 : 0;
     if (left.length > 0 && performance.now() > deadline) {
       throw new FenceNotConfirmed(computeId, `processes ${left.map(({ pid }) => pid).join(', ')} still run${problem}`);
@@ -45,6 +56,8 @@ export async function fenceAmphora(request: FenceRequest): Promise<void> {
     if (left.length > 0) problem = killAll(hostId, amphoraId, left);
     if (cleanLooks < CLEAN_LOOKS) await delay(LOOK_EVERY_MS);
   }
+  // Also what a build or plug call has made meanwhile; both look for the mark when they are done.
+  if (namespaces) await unplugPairs(namespaces, amphoraId, ALL_NETWORKS);
 }
 
 /** Returns what went wrong, as the end of a sentence. */

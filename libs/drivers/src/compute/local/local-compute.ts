@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import type { CallContext } from '../../call-context.ts';
 import {
@@ -11,18 +10,25 @@ import {
   NotSuspendedError,
 } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
-import { readIfThere, writeOnce } from '../../files.ts';
+import { writeAllWhole } from '../../files.ts';
+import type { Leftover } from '../../leftover.ts';
+import { removeNamespace, unplugPairs } from '../../namespaces/amphora-network.ts';
+import { amphoraNames } from '../../namespaces/plan.ts';
+import { ownAddresses } from '../../network/local/namespaces-plugging.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { buildInstance } from './build-instance.ts';
 import { removeCgroup } from './cgroup.ts';
+import { configDrive } from './config-drive.ts';
 import { fenceAmphora } from './fence-amphora.ts';
 import { FenceMarks } from './fence-marks.ts';
+import { openHostId } from './host-id.ts';
 import { type InstanceRecord, readRecord } from './instance-record.ts';
 import { describeInstance } from './instance-status.ts';
 import { AddressLeases } from './leases.ts';
+import { localLeftovers, removeNameless } from './leftovers.ts';
 import {
   checkOptions,
   type InstancePaths,
@@ -36,8 +42,9 @@ import { readProcess, signalProcess } from './process-table.ts';
 const DEFAULT_FENCE_TIMEOUT_MS = 5000;
 
 /**
- * Amphorae on this machine in loopback mode: each is a group of processes on an address of 127.0.0.0/8. What there is, is in the data
- * folder and in /proc; this object remembers nothing, so any worker of this host can go on where another stopped.
+ * Amphorae on this machine. In loopback mode each is a group of processes on an address of 127.0.0.0/8; in namespaces mode it has a
+ * network namespace of its own, too. What there is, is in the data folder, in /proc and in the kernel; this object remembers nothing,
+ * so any worker of this host can go on where another stopped.
  */
 export class LocalComputeDriver implements ComputeDriver {
   readonly name = 'local';
@@ -77,8 +84,26 @@ export class LocalComputeDriver implements ComputeDriver {
           fences: this.#fences,
           options: this.#options,
         });
+        await this.#withdrawIfFenced(amphoraId);
       }
       return `${hostId}:${amphoraId}`;
+    });
+  }
+
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
+      checkFiles(amphoraId, files);
+      const record = await readRecord(paths.record);
+      if (!record) throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
+      this.#checkOwner(record, hostId);
+      await writeAllWhole(configDrive(files, record, paths, this.#options), async () => {
+        // The drafts took a while: who lost the flow meanwhile changes nothing, and a fence is final.
+        await this.#fences.admit(context);
+        context?.signal?.throwIfAborted();
+        if (!(await this.#marks.has(amphoraId))) return;
+        throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
+      });
     });
   }
 
@@ -87,12 +112,15 @@ export class LocalComputeDriver implements ComputeDriver {
       const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
       await this.#fence(computeId, amphoraId, hostId, paths, context);
       try {
+        const { namespaces } = this.#options;
+        if (namespaces) await removeNamespace(amphoraNames(namespaces, amphoraId));
         await rm(paths.folder, { recursive: true, force: true, maxRetries: 3 });
         await rm(paths.sockets, { recursive: true, force: true });
         await this.#leases.release(amphoraId);
+        await ownAddresses(this.#layout.dataFolder).release(amphoraId);
       } catch (error) {
         const why = (error as Error).message;
-        throw new DeleteFailed(`Files of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
+        throw new DeleteFailed(`Parts of instance ${computeId} remain: ${why}.`, { computeId, why }, { cause: error });
       }
       removeCgroup(hostId, amphoraId);
       await this.#marks.forgetOld();
@@ -129,6 +157,31 @@ export class LocalComputeDriver implements ComputeDriver {
     });
   }
 
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      return localLeftovers({
+        layout: this.#layout,
+        hostId: await this.hostId(),
+        namespaces: this.#options.namespaces,
+        ownAddresses: ownAddresses(this.#layout.dataFolder),
+      });
+    });
+  }
+
+  async removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    const { amphoraId } = leftover;
+    if (amphoraId !== null) {
+      await this.delete(`${await this.hostId()}:${amphoraId}`, context);
+      const { namespaces } = this.#options;
+      // One that lost its namespace stays on the bridge.
+      if (namespaces && leftover.kind === 'link') await unplugPairs(namespaces, amphoraId, ['management', 'vip']);
+      return;
+    }
+    await this.#fences.admit(context);
+    await this.#named(() => removeNameless(leftover, { layout: this.#layout }));
+  }
+
   fence(computeId: string, context?: CallContext): Promise<void> {
     return this.#named(async () => {
       const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);
@@ -143,26 +196,19 @@ export class LocalComputeDriver implements ComputeDriver {
       const agent = readClaim(paths)?.identity;
       const isSuspended = agent && readProcess(agent.pid)?.state === 'T';
       if (!isSuspended) throw new NotSuspendedError(`Instance ${computeId} is not suspended.`, { computeId });
-      for (const identity of await amphoraProcesses(hostId, amphoraId, paths)) signalProcess(identity, 'SIGCONT');
+      const { namespaces } = this.#options;
+      const names = namespaces ? amphoraNames(namespaces, amphoraId) : null;
+      for (const identity of await amphoraProcesses(hostId, amphoraId, paths, names))
+        signalProcess(identity, 'SIGCONT');
     });
   }
 
   async close(): Promise<void> {}
 
-  /** Id of this compute host: as configured, else what the data folder says; made at the first call. */
+  /** Id of this compute host. @see openHostId */
   async hostId(): Promise<string> {
-    if (this.#hostId !== null) return this.#hostId;
-    await writeOnce(this.#layout.hostIdFile, `${this.#options.hostId ?? randomUUID()}\n`);
-    const kept = (await readIfThere(this.#layout.hostIdFile))?.trim() ?? '';
-    const { hostId = kept, dataFolder } = this.#options;
-    if (hostId !== kept || !/^[\w.-]+$/.test(kept)) {
-      throw new ComputeUnavailable(
-        `Data folder ${dataFolder} belongs to compute host ${kept}, not to ${hostId}. Name the right folder, or the right id.`,
-        { dataFolder, kept, hostId },
-      );
-    }
-    this.#hostId = kept;
-    return kept;
+    this.#hostId ??= await openHostId(this.#options);
+    return this.#hostId;
   }
 
   #named<T>(work: () => Promise<T>): Promise<T> {
@@ -186,6 +232,14 @@ export class LocalComputeDriver implements ComputeDriver {
     if (record.hostId !== hostId) throw new InstanceOfAnotherHost(`${record.hostId}:${record.amphoraId}`, hostId);
   }
 
+  /** Takes back the network that a build gave to an amphora that was fenced meanwhile: its agent has ended by itself. */
+  async #withdrawIfFenced(amphoraId: string): Promise<void> {
+    const { namespaces } = this.#options;
+    if (!namespaces || !(await this.#marks.has(amphoraId))) return;
+    await unplugPairs(namespaces, amphoraId, ['management', 'vip']);
+    await removeNamespace(amphoraNames(namespaces, amphoraId));
+  }
+
   async #fence(
     computeId: string,
     amphoraId: string,
@@ -205,6 +259,7 @@ export class LocalComputeDriver implements ComputeDriver {
         computeId,
         timeoutMs,
         signal: context?.signal,
+        namespaces: this.#options.namespaces,
       });
     } catch (error) {
       context?.signal?.throwIfAborted();

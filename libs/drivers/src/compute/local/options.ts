@@ -1,12 +1,14 @@
 import { isAbsolute, join } from 'node:path';
 import { type Ipv4Range, ipv4Range } from '../../addresses.ts';
+import type { NamespacePlan } from '../../namespaces/plan.ts';
+import type { AmphoraLimits } from './cgroup-limits.ts';
 
 export interface LocalComputeOptions {
   /** Absolute. Instances, leases and marks are below it; whoever has the folder has the instances. */
   readonly dataFolder: string;
   /** Absolute and short, for sockets. @see MAX_RUNTIME_FOLDER_BYTES */
   readonly runtimeFolder: string;
-  /** First and last management address, of 127.0.0.0/8, both included. */
+  /** First and last management address, both included: of 127.0.0.0/8, or of the plan's management network. */
   readonly managementFirst: string;
   readonly managementLast: string;
   /** Port of every agent, each on its own address. Default: 9443. */
@@ -26,6 +28,10 @@ export interface LocalComputeOptions {
   readonly fenceTimeoutMs?: number;
   /** False: no cgroup is made even where it could be. Default: true. */
   readonly usesCgroups?: boolean;
+  /** Set: namespaces mode, in which an amphora is a network namespace on bridges of this plan. Absent: loopback mode. Needs root. */
+  readonly namespaces?: NamespacePlan;
+  /** What an amphora may use, in namespaces mode. Default: @see DEFAULT_LIMITS */
+  readonly limits?: AmphoraLimits;
 }
 
 /**

@@ -42,6 +42,12 @@ export function commandLine(pid: number): string {
   return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
 }
 
+/** The value with which the process was started, itself or by inheritance. Null: none, or it may not be read. */
+export function environmentOf(pid: number, name: string): string | null {
+  const entries = read(`/proc/${pid}/environ`).split('\0');
+  return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
+}
+
 /** Whether the process was started with this variable, itself or by inheritance. False where it may not be read. */
 export function hasEnvironment(pid: number, name: string, value: string): boolean {
   return read(`/proc/${pid}/environ`).split('\0').includes(`${name}=${value}`);

@@ -23,8 +23,9 @@ read -r boot </proc/sys/kernel/random/boot_id || exit 74
 ln "$1.$$" "$1" 2>/dev/null || { rm -f "$1.$$"; exit 75; }
 rm -f "$1.$$"
 [ -e "$2" ] && exit 76
-[ -n "$3" ] && echo "$$" >"$3" 2>/dev/null
+n=$3
 shift 3
+while [ "$n" -gt 0 ]; do { echo "$$" >"$1"; } 2>/dev/null; n=$((n - 1)); shift; done
 exec "$@"
 `;
 
@@ -33,8 +34,10 @@ export interface AgentCommand {
   readonly agentBundlePath: string;
   readonly amphoraId: string;
   readonly paths: InstancePaths;
-  /** File of a control group that takes pids. */
-  readonly cgroupProcs: string | null;
+  /** Files of control groups that take pids. */
+  readonly cgroupProcs: readonly string[];
+  /** File of the network namespace in which it runs; null: that of the machine. */
+  readonly networkNamespace: string | null;
   readonly environment: Readonly<Record<string, string>>;
 }
 
@@ -63,7 +66,8 @@ export async function spawnAgent(command: AgentCommand): Promise<void> {
   }
 }
 
-function shellArguments({ nodePath, agentBundlePath, amphoraId, paths, cgroupProcs }: AgentCommand): string[] {
+function shellArguments(command: AgentCommand): string[] {
+  const { nodePath, agentBundlePath, amphoraId, paths, cgroupProcs, networkNamespace } = command;
   const agent = ['--amphora-id', amphoraId, '--data-folder', paths.folder, '--config-file', paths.config];
   return [
     '-c',
@@ -71,7 +75,10 @@ function shellArguments({ nodePath, agentBundlePath, amphoraId, paths, cgroupPro
     'octavia-amphora',
     paths.claim,
     paths.mark,
-    cgroupProcs ?? '',
+    String(cgroupProcs.length),
+    ...cgroupProcs,
+    // It becomes the agent in the same process, so that the claim stays true.
+    ...(networkNamespace === null ? [] : ['nsenter', `--net=${networkNamespace}`, '--']),
     nodePath,
     agentBundlePath,
     ...agent,

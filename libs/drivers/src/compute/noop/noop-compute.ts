@@ -7,10 +7,11 @@ import {
   InstanceOfAnotherHost,
   NotSuspendedError,
 } from '../../errors.ts';
+import type { Leftover } from '../../leftover.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
-import { checkBuildRequest, isUuid } from '../build-request.ts';
-import type { BuildRequest, ComputeDriver, Instance } from '../compute-driver.ts';
+import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
+import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 
 export interface NoopComputeOptions extends NoopOptions {
   /**
@@ -71,6 +72,16 @@ export class NoopComputeDriver implements ComputeDriver {
     });
   }
 
+  replaceFiles(computeId: string, files: Readonly<Record<string, FileContent>>, context?: CallContext): Promise<void> {
+    return this.control.run('replaceFiles', [computeId, Object.keys(files)], context, async () => {
+      const amphoraId = this.#amphoraOf(computeId);
+      checkFiles(amphoraId, files);
+      await this.#find(amphoraId);
+      if (!(await this.#isGone(amphoraId))) return;
+      throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
+    });
+  }
+
   delete(computeId: string, context?: CallContext): Promise<void> {
     return this.control.run('delete', [computeId], context, async () => {
       const amphoraId = this.#amphoraOf(computeId);
@@ -101,6 +112,26 @@ export class NoopComputeDriver implements ComputeDriver {
         if (kept) found.push(instance(amphoraId, kept));
       }
       return found;
+    });
+  }
+
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.control.run('leftovers', [], context, async () =>
+      (await this.#world.store.keys('instances')).map((amphoraId) => ({
+        kind: 'instance',
+        name: PREFIX + amphoraId,
+        amphoraId,
+        loadBalancerId: null,
+        ageMs: null,
+      })),
+    );
+  }
+
+  removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    return this.control.run('removeLeftover', [leftover], context, async () => {
+      const amphoraId = this.#amphoraOf(leftover.name);
+      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.delete('instances', amphoraId);
     });
   }
 

@@ -1,26 +1,26 @@
-import { mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { type Deployment, NotFound, UnsupportedByProvider } from '@octavia/domain';
+import { type Deployment, NotFound } from '@octavia/domain';
 import { formatIpv4, type Ipv4Range, ipv4Range, isInRange } from '../../addresses.ts';
 import type { CallContext } from '../../call-context.ts';
-import { fencedMarks } from '../../compute/local/options.ts';
-import {
-  FenceNotConfirmed,
-  NetworkUnavailable,
-  NoFreeAddress,
-  VipAddressOutside,
-  VipAddressTaken,
-} from '../../errors.ts';
+import { NetworkUnavailable, NoFreeAddress, VipAddressOutside, VipAddressTaken } from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
-import { readIfThere, writeWhole } from '../../files.ts';
+import type { Leftover } from '../../leftover.ts';
+import type { NamespacePlan } from '../../namespaces/plan.ts';
 import { namingSystemErrors } from '../../system-errors.ts';
 import type { AllocatedVip, NetworkDriver, PlugRequest, Subnet, VipPort, VipRequest } from '../network-driver.ts';
+import { Holders } from './holders.ts';
+import { networkLeftovers } from './leftovers.ts';
+import { NamespacesPlugging } from './namespaces-plugging.ts';
+import { LoopbackPlugging, type Plugging } from './plugging.ts';
+import { VipAddresses } from './vip-addresses.ts';
 
 export interface LocalNetworkOptions {
   /** Absolute; that of the local compute driver, whose marks tell which amphorae are fenced. */
   readonly dataFolder: string;
-  /** Subnets of 127.0.0.0/8 with their ranges for VIPs; the first is the default. `loopbackPlan` gives one. */
+  /**
+   * Subnets with their ranges for VIPs; the first is the default. In loopback mode they are of 127.0.0.0/8, as `loopbackPlan` gives one;
+   * in namespaces mode the one of the plan.
+   */
   readonly subnets: readonly {
     id: string;
     name: string;
@@ -29,33 +29,37 @@ export interface LocalNetworkOptions {
     first: string;
     last: string;
   }[];
+  /** Set: namespaces mode. Absent: loopback mode. */
+  readonly namespaces?: NamespacePlan;
 }
 
+/** Amphorae that may have one VIP at once. */
+const MAX_HOLDERS = { SINGLE: 1, ACTIVE_STANDBY: 2 } as const;
+
 /**
- * VIPs on addresses of 127.0.0.0/8, which every process of the machine can bind: nothing is plugged, but it is written down who has
- * which. A VIP goes to another amphora only when the one that had it is fenced, deleted, or gave it up.
+ * VIPs on this machine. In loopback mode they are addresses of 127.0.0.0/8, and in namespaces mode addresses of a network of ours, on
+ * which amphorae get an interface. It is written down who has which, and a VIP goes to another amphora only when one that had it is fenced,
+ * deleted, or gave it up.
  */
 export class LocalNetworkDriver implements NetworkDriver {
   readonly name = 'local';
-  /** A pair needs an address of the network for each amphora, and VRRP between them. */
-  readonly abilities: Deployment = { topologies: ['SINGLE'], reachesLoopback: true, hostAddress: null };
+  readonly abilities: Deployment;
   readonly #subnets: readonly { readonly subnet: Subnet; readonly range: Ipv4Range }[];
   readonly #fences: EpochFences;
-  /** One symbolic link per allocated address, to the load balancer's id. */
-  readonly #addresses: string;
-  /** One file per load balancer with the id of the amphora that has its VIP. */
-  readonly #holders: string;
-  readonly #dataFolder: string;
+  readonly #addresses: VipAddresses;
+  readonly #holders: Holders;
+  readonly #plugging: Plugging;
 
-  constructor({ dataFolder, subnets }: LocalNetworkOptions) {
-    this.#subnets = subnets.map(({ first, last, ...rest }) => ({
-      subnet: { ...rest, gateway: null, vipRange: { first, last } },
+  constructor({ dataFolder, subnets, namespaces }: LocalNetworkOptions) {
+    this.#subnets = subnets.map(({ id, name, networkId, cidr, first, last }) => ({
+      subnet: { id, name, networkId, cidr, gateway: null, vipRange: { first, last } },
       range: ipv4Range(first, last),
     }));
-    this.#dataFolder = dataFolder;
-    this.#addresses = join(dataFolder, 'network', 'vips');
-    this.#holders = join(dataFolder, 'network', 'holders');
+    this.#addresses = new VipAddresses(join(dataFolder, 'network', 'vips'));
+    this.#holders = new Holders(join(dataFolder, 'network', 'holders'));
     this.#fences = new FolderFences(join(dataFolder, 'network', 'epochs'));
+    this.#plugging = namespaces ? new NamespacesPlugging(dataFolder, namespaces) : new LoopbackPlugging(dataFolder);
+    this.abilities = this.#plugging.abilities;
   }
 
   async managedSubnets(): Promise<readonly Subnet[]> {
@@ -77,14 +81,15 @@ export class LocalNetworkDriver implements NetworkDriver {
         networkId: subnet.networkId,
         portId: null,
       });
-      const kept = (await this.#addressesOf(loadBalancerId)).find((own) => isInRange(own, range));
+      const kept = (await this.#addresses.of(loadBalancerId)).find((own) => isInRange(own, range));
       if (kept && (address === null || address === kept)) return allocated(kept);
       if (address !== null && !isInRange(address, range)) {
         throw new VipAddressOutside(address, subnetId, formatIpv4(range.first), formatIpv4(range.last));
       }
-      const chosen = address ?? (await this.#takeFree(loadBalancerId, subnetId, range));
-      await checkBindable(chosen);
-      if (address !== null && !(await this.#take(address, loadBalancerId))) throw new VipAddressTaken(address);
+      const chosen = address ?? (await this.#addresses.takeFree(loadBalancerId, range));
+      if (chosen === null) throw new NoFreeAddress(subnetId);
+      await this.#plugging.checkAddress(chosen);
+      if (!(await this.#addresses.take(chosen, loadBalancerId))) throw new VipAddressTaken(chosen);
       return allocated(chosen);
     });
   }
@@ -92,57 +97,61 @@ export class LocalNetworkDriver implements NetworkDriver {
   holdings(context?: CallContext): Promise<readonly string[]> {
     return this.#named(async () => {
       await this.#enter(context);
-      const addresses = await readdir(this.#addresses).catch(() => []);
-      const owners = await Promise.all(addresses.map((one) => readlink(join(this.#addresses, one)).catch(() => null)));
-      const held = await readdir(this.#holders).catch(() => []);
-      return [...new Set([...owners.filter((owner) => owner !== null), ...held])];
+      return [...new Set([...(await this.#addresses.owners()), ...(await this.#holders.loadBalancers())])];
     });
   }
 
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
     return this.#named(async () => {
       await this.#enter(context);
-      await rm(join(this.#holders, loadBalancerId), { force: true });
-      for (const address of await this.#addressesOf(loadBalancerId)) {
-        await rm(join(this.#addresses, address), { force: true });
-      }
+      for (const amphoraId of await this.#holders.of(loadBalancerId)) await this.#unplug(loadBalancerId, amphoraId);
+      await this.#holders.forget(loadBalancerId);
+      await this.#addresses.release(loadBalancerId);
     });
   }
 
   plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort> {
     return this.#named(async () => {
       await this.#enter(context);
-      const { loadBalancerId, amphoraId, vip, topology } = request;
-      if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
+      const { loadBalancerId, amphoraId, vip, topology, confirmedFences = [] } = request;
       const { subnet } = this.#find(vip.subnetId);
-      const file = join(this.#holders, loadBalancerId);
-      const holder = await readIfThere(file);
-      if (holder !== null && holder !== amphoraId && (await this.#mayStillRun(holder))) {
-        throw new FenceNotConfirmed(holder, `it has VIP ${vip.address} and was not fenced`);
-      }
-      await writeWhole(file, amphoraId);
-      return {
-        vipAddress: vip.address,
-        subnetCidr: subnet.cidr,
-        gateway: null,
-        macAddress: '00:00:00:00:00:00',
-        vrrpIp: vip.address,
-        vrrpPortId: null,
-        mtu: null,
-        hostRoutes: [],
-      };
+      const mayAnswer = async (holder: string) =>
+        !confirmedFences.includes(holder) && (await this.#plugging.mayAnswer(holder));
+      await this.#holders.enter(loadBalancerId, amphoraId, MAX_HOLDERS[topology], mayAnswer);
+      const port = await this.#plugging.plug(amphoraId, vip, topology);
+      return { vipAddress: vip.address, subnetCidr: subnet.cidr, gateway: null, mtu: null, hostRoutes: [], ...port };
     });
   }
 
   unplugVip(request: Parameters<NetworkDriver['unplugVip']>[0], context?: CallContext): Promise<void> {
     return this.#named(async () => {
       await this.#enter(context);
-      const file = join(this.#holders, request.loadBalancerId);
-      if ((await readIfThere(file)) === request.amphoraId) await rm(file, { force: true });
+      await this.#unplug(request.loadBalancerId, request.amphoraId);
     });
   }
 
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.#named(async () => {
+      context?.signal?.throwIfAborted();
+      return networkLeftovers(this.#addresses, this.#holders);
+    });
+  }
+
+  async removeLeftover({ kind, loadBalancerId, amphoraId }: Leftover, context?: CallContext): Promise<void> {
+    if (loadBalancerId === null) return;
+    if (kind === 'vip') await this.releaseVip(loadBalancerId, context);
+    if (kind === 'holder' && amphoraId !== null) await this.unplugVip({ loadBalancerId, amphoraId }, context);
+  }
+
   async close(): Promise<void> {}
+
+  /** The amphora stays a holder until it cannot answer any more. */
+  async #unplug(loadBalancerId: string, amphoraId: string): Promise<void> {
+    if (!(await this.#holders.of(loadBalancerId)).includes(amphoraId)) return;
+    const isLast = !(await this.#holders.holdsAny(amphoraId, loadBalancerId));
+    await this.#plugging.unplug(amphoraId, await this.#addresses.of(loadBalancerId), isLast);
+    await this.#holders.leave(loadBalancerId, amphoraId);
+  }
 
   #named<T>(work: () => Promise<T>): Promise<T> {
     return namingSystemErrors((...error) => new NetworkUnavailable(...error), work);
@@ -158,56 +167,4 @@ export class LocalNetworkDriver implements NetworkDriver {
     if (!found) throw new NotFound('subnet', id);
     return found;
   }
-
-  /** An amphora of this data folder may run until it is marked as fenced; one that has no folder was deleted or never local. */
-  async #mayStillRun(amphoraId: string): Promise<boolean> {
-    const isThere = (path: string) =>
-      stat(path).then(
-        () => true,
-        () => false,
-      );
-    const isFenced = await isThere(join(fencedMarks(this.#dataFolder), amphoraId));
-    return !isFenced && (await isThere(join(this.#dataFolder, 'amphorae', amphoraId)));
-  }
-
-  async #takeFree(loadBalancerId: string, subnetId: string, { first, last }: Ipv4Range): Promise<string> {
-    const taken = new Set(await readdir(this.#addresses).catch(() => []));
-    for (let number = first; number <= last; number++) {
-      const address = formatIpv4(number);
-      if (!taken.has(address) && (await this.#take(address, loadBalancerId))) return address;
-    }
-    throw new NoFreeAddress(subnetId);
-  }
-
-  /** Whether the address is the load balancer's now. Making the link is atomic: of two that ask at once, one gets it. */
-  async #take(address: string, loadBalancerId: string): Promise<boolean> {
-    await mkdir(this.#addresses, { recursive: true, mode: 0o700 });
-    const path = join(this.#addresses, address);
-    try {
-      await symlink(loadBalancerId, path);
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      return (await readlink(path).catch(() => null)) === loadBalancerId;
-    }
-  }
-
-  async #addressesOf(loadBalancerId: string): Promise<readonly string[]> {
-    const addresses = await readdir(this.#addresses).catch(() => []);
-    const owners = await Promise.all(addresses.map((one) => readlink(join(this.#addresses, one)).catch(() => null)));
-    return addresses.filter((_, index) => owners[index] === loadBalancerId);
-  }
-}
-
-/** @throws NetworkUnavailable when the machine does not let us bind the address at all */
-function checkBindable(address: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (error) =>
-      reject(
-        new NetworkUnavailable(`VIP ${address} cannot be bound: ${error.message}.`, { address }, { cause: error }),
-      ),
-    );
-    server.listen({ host: address, port: 0 }, () => server.close(() => resolve()));
-  });
 }

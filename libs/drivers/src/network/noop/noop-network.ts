@@ -8,6 +8,7 @@ import {
   VipAddressOutside,
   VipAddressTaken,
 } from '../../errors.ts';
+import type { Leftover } from '../../leftover.ts';
 import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
 import type { AllocatedVip, NetworkDriver, PlugRequest, Subnet, VipPort, VipRequest } from '../network-driver.ts';
@@ -104,13 +105,7 @@ export class NoopNetworkDriver implements NetworkDriver {
   }
 
   releaseVip(loadBalancerId: string, context?: CallContext): Promise<void> {
-    return this.control.run('releaseVip', [loadBalancerId], context, async () => {
-      const kept = await this.#world.store.get<AllocatedVip>('vips', loadBalancerId);
-      if (!kept) return;
-      for (const amphoraId of await this.holders(loadBalancerId)) await this.#unplug(loadBalancerId, amphoraId);
-      await this.#world.store.delete('addresses', kept.address);
-      await this.#world.store.delete('vips', loadBalancerId);
-    });
+    return this.control.run('releaseVip', [loadBalancerId], context, () => this.#release(loadBalancerId));
   }
 
   plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort> {
@@ -142,6 +137,32 @@ export class NoopNetworkDriver implements NetworkDriver {
     );
   }
 
+  leftovers(context?: CallContext): Promise<readonly Leftover[]> {
+    return this.control.run('leftovers', [], context, async () => {
+      const vips = await this.#world.store.keys('vips');
+      const found: Leftover[] = vips.map((id) => ({
+        kind: 'vip',
+        name: id,
+        amphoraId: null,
+        loadBalancerId: id,
+        ageMs: null,
+      }));
+      for (const key of await this.#portKeys()) {
+        const [loadBalancerId = null, amphoraId = null] = key.split(' ');
+        found.push({ kind: 'port', name: key, amphoraId, loadBalancerId, ageMs: null });
+      }
+      return found;
+    });
+  }
+
+  removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
+    return this.control.run('removeLeftover', [leftover], context, async () => {
+      const { kind, loadBalancerId, amphoraId } = leftover;
+      if (kind === 'vip' && loadBalancerId) await this.#release(loadBalancerId);
+      if (kind === 'port' && loadBalancerId && amphoraId) await this.#unplug(loadBalancerId, amphoraId);
+    });
+  }
+
   /** For tests: what carries the VIP of a load balancer, as amphora ids. */
   async holders(loadBalancerId: string): Promise<readonly string[]> {
     const keys = await this.#world.store.keys(bucketOf(loadBalancerId));
@@ -153,14 +174,29 @@ export class NoopNetworkDriver implements NetworkDriver {
   async close(): Promise<void> {}
 
   /** @throws FenceNotConfirmed when others have the VIP already, as many as may */
-  async #checkHolders({ loadBalancerId, amphoraId, vip, topology }: PlugRequest): Promise<void> {
+  async #checkHolders({ loadBalancerId, amphoraId, vip, topology, confirmedFences = [] }: PlugRequest): Promise<void> {
     if (!this.#isFenced) return;
     const others: string[] = [];
     for (const holder of await this.holders(loadBalancerId)) {
-      if (holder !== amphoraId && !(await this.#isFenced(holder))) others.push(holder);
+      if (holder === amphoraId || confirmedFences.includes(holder)) continue;
+      if (!(await this.#isFenced(holder))) others.push(holder);
     }
     if (others.length < HOLDERS[topology]) return;
     throw new FenceNotConfirmed(others.join(', '), `VIP ${vip.address} is there, and it was not fenced`);
+  }
+
+  async #release(loadBalancerId: string): Promise<void> {
+    const kept = await this.#world.store.get<AllocatedVip>('vips', loadBalancerId);
+    if (!kept) return;
+    for (const amphoraId of await this.holders(loadBalancerId)) await this.#unplug(loadBalancerId, amphoraId);
+    await this.#world.store.delete('addresses', kept.address);
+    await this.#world.store.delete('vips', loadBalancerId);
+  }
+
+  async #portKeys(): Promise<string[]> {
+    const keys: string[] = [];
+    for (const bucket of BUCKETS) keys.push(...(await this.#world.store.keys(bucket)));
+    return keys;
   }
 
   async #unplug(loadBalancerId: string, amphoraId: string): Promise<void> {
@@ -221,6 +257,7 @@ function fencesOf({ folder }: NoopOptions): ((amphoraId: string) => Promise<bool
 function bucketOf(loadBalancerId: string): string {
   return `ports-${loadBalancerId.slice(-2)}`;
 }
+const BUCKETS = Array.from({ length: 256 }, (_, number) => bucketOf(number.toString(16).padStart(2, '0')));
 
 function checkInRange(address: string, { id, vipRange }: Subnet): void {
   if (!vipRange || isInRange(address, ipv4Range(vipRange.first, vipRange.last))) return;

@@ -241,6 +241,12 @@ export interface Amphora {
   imageTag: string;
   /** The compute host that it is on. Empty: not known. */
   computeHost: string;
+  /** When a person confirmed that it is isolated. Unset: nobody did, or it was heard since. Only by GetAmphora and ConfirmFence. */
+  fenceConfirmedAt?:
+    | Date
+    | undefined;
+  /** Who that was. */
+  fenceConfirmedBy: string;
   /** Of a pair: name of the interface in the amphora that has its own address in the VIP's subnet (`vrrp_ip`). Empty otherwise. */
   vrrpInterface: string;
 }
@@ -282,6 +288,38 @@ export interface FailoverAmphoraResponse {
     | Amphora
     | undefined;
   /** The flow that replaces it; its successor serves when that has SUCCEEDED. */
+  flowId: string;
+}
+
+/** Request of ConfirmFence. */
+export interface ConfirmFenceRequest {
+  id: string;
+  /** UUID chosen by the caller. The same request with the same id is answered from the first one, for a day. */
+  requestId: string;
+}
+
+/** Reply of ConfirmFence. */
+export interface ConfirmFenceResponse {
+  amphora?:
+    | Amphora
+    | undefined;
+  /** The flow that goes on, or was started again. Empty: none waits for it. */
+  flowId: string;
+}
+
+/** Request of ConfigureAmphora. */
+export interface ConfigureAmphoraRequest {
+  id: string;
+  /** UUID chosen by the caller. The same request with the same id is answered from the first one, for a day. */
+  requestId: string;
+}
+
+/** Reply of ConfigureAmphora. */
+export interface ConfigureAmphoraResponse {
+  amphora?:
+    | Amphora
+    | undefined;
+  /** The flow that does it. */
   flowId: string;
 }
 
@@ -329,6 +367,8 @@ function createBaseAmphora(): Amphora {
     choiceReason: "",
     imageTag: "",
     computeHost: "",
+    fenceConfirmedAt: undefined,
+    fenceConfirmedBy: "",
     vrrpInterface: "",
   };
 }
@@ -407,8 +447,14 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.computeHost !== "") {
       writer.uint32(194).string(message.computeHost);
     }
+    if (message.fenceConfirmedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.fenceConfirmedAt), writer.uint32(202).fork()).join();
+    }
+    if (message.fenceConfirmedBy !== "") {
+      writer.uint32(210).string(message.fenceConfirmedBy);
+    }
     if (message.vrrpInterface !== "") {
-      writer.uint32(202).string(message.vrrpInterface);
+      writer.uint32(218).string(message.vrrpInterface);
     }
     return writer;
   },
@@ -623,6 +669,22 @@ export const Amphora: MessageFns<Amphora> = {
               break;
             }
 
+            message.fenceConfirmedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.fenceConfirmedBy = reader.string();
+            continue;
+          }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
             message.vrrpInterface = reader.string();
             continue;
           }
@@ -736,6 +798,16 @@ export const Amphora: MessageFns<Amphora> = {
         : isSet(object.compute_host)
         ? globalThis.String(object.compute_host)
         : "",
+      fenceConfirmedAt: isSet(object.fenceConfirmedAt)
+        ? fromJsonTimestamp(object.fenceConfirmedAt)
+        : isSet(object.fence_confirmed_at)
+        ? fromJsonTimestamp(object.fence_confirmed_at)
+        : undefined,
+      fenceConfirmedBy: isSet(object.fenceConfirmedBy)
+        ? globalThis.String(object.fenceConfirmedBy)
+        : isSet(object.fence_confirmed_by)
+        ? globalThis.String(object.fence_confirmed_by)
+        : "",
       vrrpInterface: isSet(object.vrrpInterface)
         ? globalThis.String(object.vrrpInterface)
         : isSet(object.vrrp_interface)
@@ -818,6 +890,12 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.computeHost !== "") {
       obj.computeHost = message.computeHost;
     }
+    if (message.fenceConfirmedAt !== undefined) {
+      obj.fenceConfirmedAt = message.fenceConfirmedAt.toISOString();
+    }
+    if (message.fenceConfirmedBy !== "") {
+      obj.fenceConfirmedBy = message.fenceConfirmedBy;
+    }
     if (message.vrrpInterface !== "") {
       obj.vrrpInterface = message.vrrpInterface;
     }
@@ -853,6 +931,8 @@ export const Amphora: MessageFns<Amphora> = {
     message.choiceReason = object.choiceReason ?? "";
     message.imageTag = object.imageTag ?? "";
     message.computeHost = object.computeHost ?? "";
+    message.fenceConfirmedAt = object.fenceConfirmedAt ?? undefined;
+    message.fenceConfirmedBy = object.fenceConfirmedBy ?? "";
     message.vrrpInterface = object.vrrpInterface ?? "";
     return message;
   },
@@ -1323,6 +1403,366 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
   },
 };
 
+function createBaseConfirmFenceRequest(): ConfirmFenceRequest {
+  return { id: "", requestId: "" };
+}
+
+export const ConfirmFenceRequest: MessageFns<ConfirmFenceRequest> = {
+  encode(message: ConfirmFenceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfirmFenceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfirmFenceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfirmFenceRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ConfirmFenceRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConfirmFenceRequest>, I>>(base?: I): ConfirmFenceRequest {
+    return ConfirmFenceRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfirmFenceRequest>, I>>(object: I): ConfirmFenceRequest {
+    const message = createBaseConfirmFenceRequest();
+    message.id = object.id ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseConfirmFenceResponse(): ConfirmFenceResponse {
+  return { amphora: undefined, flowId: "" };
+}
+
+export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
+  encode(message: ConfirmFenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amphora !== undefined) {
+      Amphora.encode(message.amphora, writer.uint32(10).fork()).join();
+    }
+    if (message.flowId !== "") {
+      writer.uint32(18).string(message.flowId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfirmFenceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfirmFenceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.amphora = Amphora.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.flowId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfirmFenceResponse {
+    return {
+      amphora: isSet(object.amphora) ? Amphora.fromJSON(object.amphora) : undefined,
+      flowId: isSet(object.flowId)
+        ? globalThis.String(object.flowId)
+        : isSet(object.flow_id)
+        ? globalThis.String(object.flow_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ConfirmFenceResponse): unknown {
+    const obj: any = {};
+    if (message.amphora !== undefined) {
+      obj.amphora = Amphora.toJSON(message.amphora);
+    }
+    if (message.flowId !== "") {
+      obj.flowId = message.flowId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConfirmFenceResponse>, I>>(base?: I): ConfirmFenceResponse {
+    return ConfirmFenceResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfirmFenceResponse>, I>>(object: I): ConfirmFenceResponse {
+    const message = createBaseConfirmFenceResponse();
+    message.amphora = (object.amphora !== undefined && object.amphora !== null)
+      ? Amphora.fromPartial(object.amphora)
+      : undefined;
+    message.flowId = object.flowId ?? "";
+    return message;
+  },
+};
+
+function createBaseConfigureAmphoraRequest(): ConfigureAmphoraRequest {
+  return { id: "", requestId: "" };
+}
+
+export const ConfigureAmphoraRequest: MessageFns<ConfigureAmphoraRequest> = {
+  encode(message: ConfigureAmphoraRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureAmphoraRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureAmphoraRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfigureAmphoraRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ConfigureAmphoraRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConfigureAmphoraRequest>, I>>(base?: I): ConfigureAmphoraRequest {
+    return ConfigureAmphoraRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfigureAmphoraRequest>, I>>(object: I): ConfigureAmphoraRequest {
+    const message = createBaseConfigureAmphoraRequest();
+    message.id = object.id ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseConfigureAmphoraResponse(): ConfigureAmphoraResponse {
+  return { amphora: undefined, flowId: "" };
+}
+
+export const ConfigureAmphoraResponse: MessageFns<ConfigureAmphoraResponse> = {
+  encode(message: ConfigureAmphoraResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amphora !== undefined) {
+      Amphora.encode(message.amphora, writer.uint32(10).fork()).join();
+    }
+    if (message.flowId !== "") {
+      writer.uint32(18).string(message.flowId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureAmphoraResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureAmphoraResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.amphora = Amphora.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.flowId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfigureAmphoraResponse {
+    return {
+      amphora: isSet(object.amphora) ? Amphora.fromJSON(object.amphora) : undefined,
+      flowId: isSet(object.flowId)
+        ? globalThis.String(object.flowId)
+        : isSet(object.flow_id)
+        ? globalThis.String(object.flow_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ConfigureAmphoraResponse): unknown {
+    const obj: any = {};
+    if (message.amphora !== undefined) {
+      obj.amphora = Amphora.toJSON(message.amphora);
+    }
+    if (message.flowId !== "") {
+      obj.flowId = message.flowId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConfigureAmphoraResponse>, I>>(base?: I): ConfigureAmphoraResponse {
+    return ConfigureAmphoraResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfigureAmphoraResponse>, I>>(object: I): ConfigureAmphoraResponse {
+    const message = createBaseConfigureAmphoraResponse();
+    message.amphora = (object.amphora !== undefined && object.amphora !== null)
+      ? Amphora.fromPartial(object.amphora)
+      : undefined;
+    message.flowId = object.flowId ?? "";
+    return message;
+  },
+};
+
 function createBaseGetAmphoraStatisticsRequest(): GetAmphoraStatisticsRequest {
   return { id: "" };
 }
@@ -1632,6 +2072,38 @@ export const AmphoraServiceService = {
       Buffer.from(FailoverAmphoraResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FailoverAmphoraResponse => FailoverAmphoraResponse.decode(value),
   },
+  /**
+   * Says that a person has made sure that the amphora is isolated: it can answer for no address any more, and will not come
+   * back. Flows that wait for that go on at once; one that gave up for it (FENCE_NOT_CONFIRMED) is started again. What of the
+   * amphora cannot be reached is left behind as an orphan. If the amphora still runs, two of them answer for one address.
+   * Fails with FAILED_PRECONDITION when it is DELETED (AMPHORA_DELETED), or was heard within the heartbeat timeout
+   * (AMPHORA_STILL_HEARD): then it is not isolated.
+   */
+  confirmFence: {
+    path: "/octavia.v1.AmphoraService/ConfirmFence" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ConfirmFenceRequest): Buffer => Buffer.from(ConfirmFenceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConfirmFenceRequest => ConfirmFenceRequest.decode(value),
+    responseSerialize: (value: ConfirmFenceResponse): Buffer =>
+      Buffer.from(ConfirmFenceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ConfirmFenceResponse => ConfirmFenceResponse.decode(value),
+  },
+  /**
+   * Gives the amphora's agent its configuration anew: where to send heartbeats, how often, and with which key. Traffic is not
+   * touched. Fails with FAILED_PRECONDITION (AMPHORA_NOT_CONFIGURABLE) unless it is READY or ALLOCATED.
+   */
+  configureAmphora: {
+    path: "/octavia.v1.AmphoraService/ConfigureAmphora" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ConfigureAmphoraRequest): Buffer =>
+      Buffer.from(ConfigureAmphoraRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConfigureAmphoraRequest => ConfigureAmphoraRequest.decode(value),
+    responseSerialize: (value: ConfigureAmphoraResponse): Buffer =>
+      Buffer.from(ConfigureAmphoraResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ConfigureAmphoraResponse => ConfigureAmphoraResponse.decode(value),
+  },
   /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
   getAmphoraStatistics: {
     path: "/octavia.v1.AmphoraService/GetAmphoraStatistics" as const,
@@ -1656,6 +2128,19 @@ export interface AmphoraServiceServer extends UntypedServiceImplementation {
    * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
    */
   failoverAmphora: handleUnaryCall<FailoverAmphoraRequest, FailoverAmphoraResponse>;
+  /**
+   * Says that a person has made sure that the amphora is isolated: it can answer for no address any more, and will not come
+   * back. Flows that wait for that go on at once; one that gave up for it (FENCE_NOT_CONFIRMED) is started again. What of the
+   * amphora cannot be reached is left behind as an orphan. If the amphora still runs, two of them answer for one address.
+   * Fails with FAILED_PRECONDITION when it is DELETED (AMPHORA_DELETED), or was heard within the heartbeat timeout
+   * (AMPHORA_STILL_HEARD): then it is not isolated.
+   */
+  confirmFence: handleUnaryCall<ConfirmFenceRequest, ConfirmFenceResponse>;
+  /**
+   * Gives the amphora's agent its configuration anew: where to send heartbeats, how often, and with which key. Traffic is not
+   * touched. Fails with FAILED_PRECONDITION (AMPHORA_NOT_CONFIGURABLE) unless it is READY or ALLOCATED.
+   */
+  configureAmphora: handleUnaryCall<ConfigureAmphoraRequest, ConfigureAmphoraResponse>;
   /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
   getAmphoraStatistics: handleUnaryCall<GetAmphoraStatisticsRequest, AmphoraStatistics>;
 }
@@ -1712,6 +2197,47 @@ export interface AmphoraServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FailoverAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Says that a person has made sure that the amphora is isolated: it can answer for no address any more, and will not come
+   * back. Flows that wait for that go on at once; one that gave up for it (FENCE_NOT_CONFIRMED) is started again. What of the
+   * amphora cannot be reached is left behind as an orphan. If the amphora still runs, two of them answer for one address.
+   * Fails with FAILED_PRECONDITION when it is DELETED (AMPHORA_DELETED), or was heard within the heartbeat timeout
+   * (AMPHORA_STILL_HEARD): then it is not isolated.
+   */
+  confirmFence(
+    request: ConfirmFenceRequest,
+    callback: (error: ServiceError | null, response: ConfirmFenceResponse) => void,
+  ): ClientUnaryCall;
+  confirmFence(
+    request: ConfirmFenceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ConfirmFenceResponse) => void,
+  ): ClientUnaryCall;
+  confirmFence(
+    request: ConfirmFenceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ConfirmFenceResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Gives the amphora's agent its configuration anew: where to send heartbeats, how often, and with which key. Traffic is not
+   * touched. Fails with FAILED_PRECONDITION (AMPHORA_NOT_CONFIGURABLE) unless it is READY or ALLOCATED.
+   */
+  configureAmphora(
+    request: ConfigureAmphoraRequest,
+    callback: (error: ServiceError | null, response: ConfigureAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  configureAmphora(
+    request: ConfigureAmphoraRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ConfigureAmphoraResponse) => void,
+  ): ClientUnaryCall;
+  configureAmphora(
+    request: ConfigureAmphoraRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ConfigureAmphoraResponse) => void,
   ): ClientUnaryCall;
   /** Returns the traffic of the listeners that the amphora serves or served, one entry each. */
   getAmphoraStatistics(

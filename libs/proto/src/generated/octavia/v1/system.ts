@@ -80,7 +80,10 @@ export interface SystemStatus {
   drivers: { [key: string]: string };
   loadBalancers: number;
   amphorae: number;
-  /** How amphorae run, such as loopback: processes on this machine, for development. Empty: as machines of a cloud, or unknown. */
+  /**
+   * How amphorae run: loopback, as processes of this machine, for development; or namespaces, as network namespaces of this
+   * machine. Empty: as machines of a cloud, or unknown.
+   */
   mode: string;
   /** Soonest first. */
   certificates: SystemStatus_Certificate[];
@@ -88,7 +91,15 @@ export interface SystemStatus {
   oldestQueuedSeconds: number;
   /** The newest flows that failed, newest first, at most 5. */
   lastFailures: SystemStatus_FlowFailure[];
-  heartbeats?: SystemStatus_Heartbeats | undefined;
+  heartbeats?:
+    | SystemStatus_Heartbeats
+    | undefined;
+  /** In namespaces mode: the address at which amphorae reach members that run on this machine itself. Else empty. */
+  hostAddress: string;
+  /** Circuit breakers that are not closed, those that opened last first, at most 10. */
+  breakers: Breaker[];
+  /** How many are not closed. */
+  breakersOpen: number;
 }
 
 /** One of our processes. */
@@ -148,6 +159,40 @@ export interface SystemStatus_Heartbeats {
 export interface SystemStatus_DriversEntry {
   key: string;
   value: string;
+}
+
+/** The circuit breaker of one endpoint that a driver calls. */
+export interface Breaker {
+  /** Kind of the driver: compute, network, amphora or certificates. */
+  driver: string;
+  /** Such as local, or an amphora's id and address. */
+  endpoint: string;
+  /** closed: calls go through. open: the endpoint failed too often, and rests. half-open: one call is let through to see. */
+  state: string;
+  /** Since when it has this state. Unset: it was never called in vain. */
+  since?:
+    | Date
+    | undefined;
+  /** Until the next call is let through. Unset unless it is open. */
+  retryAfter?:
+    | Duration
+    | undefined;
+  /** Of the last call that failed. Unset: none did. */
+  lastErrorReason: string;
+  lastErrorMessage: string;
+  lastErrorAt?: Date | undefined;
+}
+
+/** Request of ListBreakers. */
+export interface ListBreakersRequest {
+  /** Whether closed ones are listed too. */
+  includeClosed: boolean;
+}
+
+/** Reply of ListBreakers. */
+export interface ListBreakersResponse {
+  /** Those that are not closed first. At most 1000. */
+  breakers: Breaker[];
 }
 
 /** Least severe level that a service writes to its log. */
@@ -554,6 +599,9 @@ function createBaseSystemStatus(): SystemStatus {
     oldestQueuedSeconds: 0,
     lastFailures: [],
     heartbeats: undefined,
+    hostAddress: "",
+    breakers: [],
+    breakersOpen: 0,
   };
 }
 
@@ -612,6 +660,15 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     }
     if (message.heartbeats !== undefined) {
       SystemStatus_Heartbeats.encode(message.heartbeats, writer.uint32(146).fork()).join();
+    }
+    if (message.hostAddress !== "") {
+      writer.uint32(154).string(message.hostAddress);
+    }
+    for (const v of message.breakers) {
+      Breaker.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.breakersOpen !== 0) {
+      writer.uint32(168).int32(message.breakersOpen);
     }
     return writer;
   },
@@ -776,6 +833,30 @@ export const SystemStatus: MessageFns<SystemStatus> = {
             message.heartbeats = SystemStatus_Heartbeats.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.hostAddress = reader.string();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.breakers.push(Breaker.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.breakersOpen = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -857,6 +938,19 @@ export const SystemStatus: MessageFns<SystemStatus> = {
         ? object.last_failures.map((e: any) => SystemStatus_FlowFailure.fromJSON(e))
         : [],
       heartbeats: isSet(object.heartbeats) ? SystemStatus_Heartbeats.fromJSON(object.heartbeats) : undefined,
+      hostAddress: isSet(object.hostAddress)
+        ? globalThis.String(object.hostAddress)
+        : isSet(object.host_address)
+        ? globalThis.String(object.host_address)
+        : "",
+      breakers: globalThis.Array.isArray(object?.breakers)
+        ? object.breakers.map((e: any) => Breaker.fromJSON(e))
+        : [],
+      breakersOpen: isSet(object.breakersOpen)
+        ? globalThis.Number(object.breakersOpen)
+        : isSet(object.breakers_open)
+        ? globalThis.Number(object.breakers_open)
+        : 0,
     };
   },
 
@@ -922,6 +1016,15 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     if (message.heartbeats !== undefined) {
       obj.heartbeats = SystemStatus_Heartbeats.toJSON(message.heartbeats);
     }
+    if (message.hostAddress !== "") {
+      obj.hostAddress = message.hostAddress;
+    }
+    if (message.breakers?.length) {
+      obj.breakers = message.breakers.map((e) => Breaker.toJSON(e));
+    }
+    if (message.breakersOpen !== 0) {
+      obj.breakersOpen = Math.round(message.breakersOpen);
+    }
     return obj;
   },
 
@@ -958,6 +1061,9 @@ export const SystemStatus: MessageFns<SystemStatus> = {
     message.heartbeats = (object.heartbeats !== undefined && object.heartbeats !== null)
       ? SystemStatus_Heartbeats.fromPartial(object.heartbeats)
       : undefined;
+    message.hostAddress = object.hostAddress ?? "";
+    message.breakers = object.breakers?.map((e) => Breaker.fromPartial(e)) || [];
+    message.breakersOpen = object.breakersOpen ?? 0;
     return message;
   },
 };
@@ -1642,6 +1748,356 @@ export const SystemStatus_DriversEntry: MessageFns<SystemStatus_DriversEntry> = 
   },
 };
 
+function createBaseBreaker(): Breaker {
+  return {
+    driver: "",
+    endpoint: "",
+    state: "",
+    since: undefined,
+    retryAfter: undefined,
+    lastErrorReason: "",
+    lastErrorMessage: "",
+    lastErrorAt: undefined,
+  };
+}
+
+export const Breaker: MessageFns<Breaker> = {
+  encode(message: Breaker, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.driver !== "") {
+      writer.uint32(10).string(message.driver);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(34).fork()).join();
+    }
+    if (message.retryAfter !== undefined) {
+      Duration.encode(message.retryAfter, writer.uint32(42).fork()).join();
+    }
+    if (message.lastErrorReason !== "") {
+      writer.uint32(50).string(message.lastErrorReason);
+    }
+    if (message.lastErrorMessage !== "") {
+      writer.uint32(58).string(message.lastErrorMessage);
+    }
+    if (message.lastErrorAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastErrorAt), writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Breaker {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBreaker();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.retryAfter = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.lastErrorReason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.lastErrorMessage = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.lastErrorAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Breaker {
+    return {
+      driver: isSet(object.driver) ? globalThis.String(object.driver) : "",
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      retryAfter: isSet(object.retryAfter)
+        ? Duration.fromJSON(object.retryAfter)
+        : isSet(object.retry_after)
+        ? Duration.fromJSON(object.retry_after)
+        : undefined,
+      lastErrorReason: isSet(object.lastErrorReason)
+        ? globalThis.String(object.lastErrorReason)
+        : isSet(object.last_error_reason)
+        ? globalThis.String(object.last_error_reason)
+        : "",
+      lastErrorMessage: isSet(object.lastErrorMessage)
+        ? globalThis.String(object.lastErrorMessage)
+        : isSet(object.last_error_message)
+        ? globalThis.String(object.last_error_message)
+        : "",
+      lastErrorAt: isSet(object.lastErrorAt)
+        ? fromJsonTimestamp(object.lastErrorAt)
+        : isSet(object.last_error_at)
+        ? fromJsonTimestamp(object.last_error_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Breaker): unknown {
+    const obj: any = {};
+    if (message.driver !== "") {
+      obj.driver = message.driver;
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.retryAfter !== undefined) {
+      obj.retryAfter = Duration.toJSON(message.retryAfter);
+    }
+    if (message.lastErrorReason !== "") {
+      obj.lastErrorReason = message.lastErrorReason;
+    }
+    if (message.lastErrorMessage !== "") {
+      obj.lastErrorMessage = message.lastErrorMessage;
+    }
+    if (message.lastErrorAt !== undefined) {
+      obj.lastErrorAt = message.lastErrorAt.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Breaker>, I>>(base?: I): Breaker {
+    return Breaker.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Breaker>, I>>(object: I): Breaker {
+    const message = createBaseBreaker();
+    message.driver = object.driver ?? "";
+    message.endpoint = object.endpoint ?? "";
+    message.state = object.state ?? "";
+    message.since = object.since ?? undefined;
+    message.retryAfter = (object.retryAfter !== undefined && object.retryAfter !== null)
+      ? Duration.fromPartial(object.retryAfter)
+      : undefined;
+    message.lastErrorReason = object.lastErrorReason ?? "";
+    message.lastErrorMessage = object.lastErrorMessage ?? "";
+    message.lastErrorAt = object.lastErrorAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListBreakersRequest(): ListBreakersRequest {
+  return { includeClosed: false };
+}
+
+export const ListBreakersRequest: MessageFns<ListBreakersRequest> = {
+  encode(message: ListBreakersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.includeClosed !== false) {
+      writer.uint32(8).bool(message.includeClosed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBreakersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBreakersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.includeClosed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListBreakersRequest {
+    return {
+      includeClosed: isSet(object.includeClosed)
+        ? globalThis.Boolean(object.includeClosed)
+        : isSet(object.include_closed)
+        ? globalThis.Boolean(object.include_closed)
+        : false,
+    };
+  },
+
+  toJSON(message: ListBreakersRequest): unknown {
+    const obj: any = {};
+    if (message.includeClosed !== false) {
+      obj.includeClosed = message.includeClosed;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListBreakersRequest>, I>>(base?: I): ListBreakersRequest {
+    return ListBreakersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListBreakersRequest>, I>>(object: I): ListBreakersRequest {
+    const message = createBaseListBreakersRequest();
+    message.includeClosed = object.includeClosed ?? false;
+    return message;
+  },
+};
+
+function createBaseListBreakersResponse(): ListBreakersResponse {
+  return { breakers: [] };
+}
+
+export const ListBreakersResponse: MessageFns<ListBreakersResponse> = {
+  encode(message: ListBreakersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.breakers) {
+      Breaker.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBreakersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBreakersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.breakers.push(Breaker.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListBreakersResponse {
+    return {
+      breakers: globalThis.Array.isArray(object?.breakers) ? object.breakers.map((e: any) => Breaker.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListBreakersResponse): unknown {
+    const obj: any = {};
+    if (message.breakers?.length) {
+      obj.breakers = message.breakers.map((e) => Breaker.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListBreakersResponse>, I>>(base?: I): ListBreakersResponse {
+    return ListBreakersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListBreakersResponse>, I>>(object: I): ListBreakersResponse {
+    const message = createBaseListBreakersResponse();
+    message.breakers = object.breakers?.map((e) => Breaker.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseLogLevel(): LogLevel {
   return { level: "", revertsAt: undefined };
 }
@@ -1877,6 +2333,20 @@ export const SystemServiceService = {
     responseSerialize: (value: LogLevel): Buffer => Buffer.from(LogLevel.encode(value).finish()),
     responseDeserialize: (value: Buffer): LogLevel => LogLevel.decode(value),
   },
+  /**
+   * Lists the circuit breakers of the worker's drivers: which endpoints outside it keeps away from, and why. Needs the
+   * administrator's role. Fails with UNAVAILABLE while the worker does not answer.
+   */
+  listBreakers: {
+    path: "/octavia.v1.SystemService/ListBreakers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListBreakersRequest): Buffer => Buffer.from(ListBreakersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListBreakersRequest => ListBreakersRequest.decode(value),
+    responseSerialize: (value: ListBreakersResponse): Buffer =>
+      Buffer.from(ListBreakersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListBreakersResponse => ListBreakersResponse.decode(value),
+  },
 } as const;
 
 export interface SystemServiceServer extends UntypedServiceImplementation {
@@ -1890,6 +2360,11 @@ export interface SystemServiceServer extends UntypedServiceImplementation {
    * service runs several times, the process at its address is meant.
    */
   setLogLevel: handleUnaryCall<SetLogLevelRequest, LogLevel>;
+  /**
+   * Lists the circuit breakers of the worker's drivers: which endpoints outside it keeps away from, and why. Needs the
+   * administrator's role. Fails with UNAVAILABLE while the worker does not answer.
+   */
+  listBreakers: handleUnaryCall<ListBreakersRequest, ListBreakersResponse>;
 }
 
 export interface SystemServiceClient extends Client {
@@ -1944,6 +2419,25 @@ export interface SystemServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the circuit breakers of the worker's drivers: which endpoints outside it keeps away from, and why. Needs the
+   * administrator's role. Fails with UNAVAILABLE while the worker does not answer.
+   */
+  listBreakers(
+    request: ListBreakersRequest,
+    callback: (error: ServiceError | null, response: ListBreakersResponse) => void,
+  ): ClientUnaryCall;
+  listBreakers(
+    request: ListBreakersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListBreakersResponse) => void,
+  ): ClientUnaryCall;
+  listBreakers(
+    request: ListBreakersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListBreakersResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -18,6 +18,9 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
+import { Orphan } from "../../v1/orphan.ts";
+import { Breaker } from "../../v1/system.ts";
 
 /** What the worker answers to our other services. */
 
@@ -34,6 +37,28 @@ export interface Subnet {
   cidr: string;
 }
 
+/** Request of FindOrphans. */
+export interface FindOrphansRequest {
+  /** Only what is older. Unset: all. */
+  olderThan?: Duration | undefined;
+}
+
+/** Reply of FindOrphans. */
+export interface FindOrphansResponse {
+  orphans: Orphan[];
+  /** Whether there are more. */
+  truncated: boolean;
+}
+
+/** Request of GetBreakers. */
+export interface GetBreakersRequest {
+}
+
+/** Reply of GetBreakers. */
+export interface GetBreakersResponse {
+  breakers: Breaker[];
+}
+
 /** Request of GetDrivers. */
 export interface GetDriversRequest {
 }
@@ -41,8 +66,12 @@ export interface GetDriversRequest {
 /** Name of each driver by kind, such as compute: local. */
 export interface Drivers {
   names: { [key: string]: string };
-  /** How amphorae run, such as loopback. Unset: as machines of a cloud. */
-  mode?: string | undefined;
+  /** How amphorae run: loopback or namespaces. Unset: as machines of a cloud. */
+  mode?:
+    | string
+    | undefined;
+  /** Where amphorae reach servers of the machine that they run on. Unset: at its loopback addresses, or there is no such machine. */
+  hostAddress?: string | undefined;
 }
 
 export interface Drivers_NamesEntry {
@@ -244,6 +273,287 @@ export const Subnet: MessageFns<Subnet> = {
   },
 };
 
+function createBaseFindOrphansRequest(): FindOrphansRequest {
+  return { olderThan: undefined };
+}
+
+export const FindOrphansRequest: MessageFns<FindOrphansRequest> = {
+  encode(message: FindOrphansRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.olderThan !== undefined) {
+      Duration.encode(message.olderThan, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindOrphansRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindOrphansRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.olderThan = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindOrphansRequest {
+    return {
+      olderThan: isSet(object.olderThan)
+        ? Duration.fromJSON(object.olderThan)
+        : isSet(object.older_than)
+        ? Duration.fromJSON(object.older_than)
+        : undefined,
+    };
+  },
+
+  toJSON(message: FindOrphansRequest): unknown {
+    const obj: any = {};
+    if (message.olderThan !== undefined) {
+      obj.olderThan = Duration.toJSON(message.olderThan);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FindOrphansRequest>, I>>(base?: I): FindOrphansRequest {
+    return FindOrphansRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FindOrphansRequest>, I>>(object: I): FindOrphansRequest {
+    const message = createBaseFindOrphansRequest();
+    message.olderThan = (object.olderThan !== undefined && object.olderThan !== null)
+      ? Duration.fromPartial(object.olderThan)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFindOrphansResponse(): FindOrphansResponse {
+  return { orphans: [], truncated: false };
+}
+
+export const FindOrphansResponse: MessageFns<FindOrphansResponse> = {
+  encode(message: FindOrphansResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.orphans) {
+      Orphan.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.truncated !== false) {
+      writer.uint32(16).bool(message.truncated);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindOrphansResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindOrphansResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orphans.push(Orphan.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.truncated = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindOrphansResponse {
+    return {
+      orphans: globalThis.Array.isArray(object?.orphans) ? object.orphans.map((e: any) => Orphan.fromJSON(e)) : [],
+      truncated: isSet(object.truncated) ? globalThis.Boolean(object.truncated) : false,
+    };
+  },
+
+  toJSON(message: FindOrphansResponse): unknown {
+    const obj: any = {};
+    if (message.orphans?.length) {
+      obj.orphans = message.orphans.map((e) => Orphan.toJSON(e));
+    }
+    if (message.truncated !== false) {
+      obj.truncated = message.truncated;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FindOrphansResponse>, I>>(base?: I): FindOrphansResponse {
+    return FindOrphansResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FindOrphansResponse>, I>>(object: I): FindOrphansResponse {
+    const message = createBaseFindOrphansResponse();
+    message.orphans = object.orphans?.map((e) => Orphan.fromPartial(e)) || [];
+    message.truncated = object.truncated ?? false;
+    return message;
+  },
+};
+
+function createBaseGetBreakersRequest(): GetBreakersRequest {
+  return {};
+}
+
+export const GetBreakersRequest: MessageFns<GetBreakersRequest> = {
+  encode(_: GetBreakersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetBreakersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetBreakersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetBreakersRequest {
+    return {};
+  },
+
+  toJSON(_: GetBreakersRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetBreakersRequest>, I>>(base?: I): GetBreakersRequest {
+    return GetBreakersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetBreakersRequest>, I>>(_: I): GetBreakersRequest {
+    const message = createBaseGetBreakersRequest();
+    return message;
+  },
+};
+
+function createBaseGetBreakersResponse(): GetBreakersResponse {
+  return { breakers: [] };
+}
+
+export const GetBreakersResponse: MessageFns<GetBreakersResponse> = {
+  encode(message: GetBreakersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.breakers) {
+      Breaker.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetBreakersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetBreakersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.breakers.push(Breaker.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetBreakersResponse {
+    return {
+      breakers: globalThis.Array.isArray(object?.breakers) ? object.breakers.map((e: any) => Breaker.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: GetBreakersResponse): unknown {
+    const obj: any = {};
+    if (message.breakers?.length) {
+      obj.breakers = message.breakers.map((e) => Breaker.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetBreakersResponse>, I>>(base?: I): GetBreakersResponse {
+    return GetBreakersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetBreakersResponse>, I>>(object: I): GetBreakersResponse {
+    const message = createBaseGetBreakersResponse();
+    message.breakers = object.breakers?.map((e) => Breaker.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseGetDriversRequest(): GetDriversRequest {
   return {};
 }
@@ -297,7 +607,7 @@ export const GetDriversRequest: MessageFns<GetDriversRequest> = {
 };
 
 function createBaseDrivers(): Drivers {
-  return { names: {}, mode: undefined };
+  return { names: {}, mode: undefined, hostAddress: undefined };
 }
 
 export const Drivers: MessageFns<Drivers> = {
@@ -307,6 +617,9 @@ export const Drivers: MessageFns<Drivers> = {
     });
     if (message.mode !== undefined) {
       writer.uint32(18).string(message.mode);
+    }
+    if (message.hostAddress !== undefined) {
+      writer.uint32(26).string(message.hostAddress);
     }
     return writer;
   },
@@ -343,6 +656,14 @@ export const Drivers: MessageFns<Drivers> = {
             message.mode = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hostAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -372,6 +693,11 @@ export const Drivers: MessageFns<Drivers> = {
         )
         : {},
       mode: isSet(object.mode) ? globalThis.String(object.mode) : undefined,
+      hostAddress: isSet(object.hostAddress)
+        ? globalThis.String(object.hostAddress)
+        : isSet(object.host_address)
+        ? globalThis.String(object.host_address)
+        : undefined,
     };
   },
 
@@ -388,6 +714,9 @@ export const Drivers: MessageFns<Drivers> = {
     }
     if (message.mode !== undefined) {
       obj.mode = message.mode;
+    }
+    if (message.hostAddress !== undefined) {
+      obj.hostAddress = message.hostAddress;
     }
     return obj;
   },
@@ -407,6 +736,7 @@ export const Drivers: MessageFns<Drivers> = {
       {},
     );
     message.mode = object.mode ?? undefined;
+    message.hostAddress = object.hostAddress ?? undefined;
     return message;
   },
 };
@@ -519,6 +849,26 @@ export const LookupServiceService = {
     responseSerialize: (value: Drivers): Buffer => Buffer.from(Drivers.encode(value).finish()),
     responseDeserialize: (value: Buffer): Drivers => Drivers.decode(value),
   },
+  /** Compares what the drivers have made with the database, both ways. Fails with UNAVAILABLE while one does not answer. */
+  findOrphans: {
+    path: "/octavia.internal.v1.LookupService/FindOrphans" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindOrphansRequest): Buffer => Buffer.from(FindOrphansRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindOrphansRequest => FindOrphansRequest.decode(value),
+    responseSerialize: (value: FindOrphansResponse): Buffer => Buffer.from(FindOrphansResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindOrphansResponse => FindOrphansResponse.decode(value),
+  },
+  /** Returns the circuit breakers of this worker's drivers. */
+  getBreakers: {
+    path: "/octavia.internal.v1.LookupService/GetBreakers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetBreakersRequest): Buffer => Buffer.from(GetBreakersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetBreakersRequest => GetBreakersRequest.decode(value),
+    responseSerialize: (value: GetBreakersResponse): Buffer => Buffer.from(GetBreakersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetBreakersResponse => GetBreakersResponse.decode(value),
+  },
 } as const;
 
 export interface LookupServiceServer extends UntypedServiceImplementation {
@@ -526,6 +876,10 @@ export interface LookupServiceServer extends UntypedServiceImplementation {
   getSubnet: handleUnaryCall<GetSubnetRequest, Subnet>;
   /** Returns which drivers this worker uses. */
   getDrivers: handleUnaryCall<GetDriversRequest, Drivers>;
+  /** Compares what the drivers have made with the database, both ways. Fails with UNAVAILABLE while one does not answer. */
+  findOrphans: handleUnaryCall<FindOrphansRequest, FindOrphansResponse>;
+  /** Returns the circuit breakers of this worker's drivers. */
+  getBreakers: handleUnaryCall<GetBreakersRequest, GetBreakersResponse>;
 }
 
 export interface LookupServiceClient extends Client {
@@ -560,6 +914,38 @@ export interface LookupServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Drivers) => void,
+  ): ClientUnaryCall;
+  /** Compares what the drivers have made with the database, both ways. Fails with UNAVAILABLE while one does not answer. */
+  findOrphans(
+    request: FindOrphansRequest,
+    callback: (error: ServiceError | null, response: FindOrphansResponse) => void,
+  ): ClientUnaryCall;
+  findOrphans(
+    request: FindOrphansRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindOrphansResponse) => void,
+  ): ClientUnaryCall;
+  findOrphans(
+    request: FindOrphansRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindOrphansResponse) => void,
+  ): ClientUnaryCall;
+  /** Returns the circuit breakers of this worker's drivers. */
+  getBreakers(
+    request: GetBreakersRequest,
+    callback: (error: ServiceError | null, response: GetBreakersResponse) => void,
+  ): ClientUnaryCall;
+  getBreakers(
+    request: GetBreakersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetBreakersResponse) => void,
+  ): ClientUnaryCall;
+  getBreakers(
+    request: GetBreakersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetBreakersResponse) => void,
   ): ClientUnaryCall;
 }
 

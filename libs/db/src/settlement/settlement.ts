@@ -1,10 +1,10 @@
 import { type Fault, type LoadBalancer, OBJECT_KINDS, type ObjectKind, type ProvisioningStatus } from '@octavia/domain';
-import { activeTraceparent } from './core/active-trace.ts';
-import type { Tx } from './core/database.ts';
-import { EVENT_CHANNEL } from './intent/events.ts';
-import { LoadBalancers } from './intent/load-balancers.ts';
-import { Quotas } from './intent/quotas.ts';
-import { VipAddresses } from './intent/vip-addresses.ts';
+import type { Tx } from '../core/database.ts';
+import { LoadBalancers } from '../intent/load-balancers.ts';
+import { Quotas } from '../intent/quotas.ts';
+import { VipAddresses } from '../intent/vip-addresses.ts';
+import { Refusals, type RefusedChange } from './refusals.ts';
+import { type Changed, type ChangedRow, StatusChanges, toChanged } from './status-changes.ts';
 
 /** Children in the order in which they are removed: what refers to others goes first. */
 const CHILDREN = ['member', 'health_monitor', 'listener', 'pool'] as const;
@@ -15,22 +15,14 @@ const CHILDREN = ['member', 'health_monitor', 'listener', 'pool'] as const;
  */
 export const REFUSED_REASONS = ['CONFIGURATION_REFUSED', 'BAD_STORED_VALUE', 'UNSUPPORTED_BY_PROVIDER'] as const;
 
+/** Why something is in ERROR that needs something refused. Once that is not refused any more, it is desired as before. */
+export const DEPENDS_ON_REFUSED = 'DEPENDS_ON_REFUSED';
+
 /** What an object that the data plane does not take gets. */
 export interface Refusal {
   readonly objectKind: ObjectKind;
   readonly objectId: string;
   readonly fault: Fault;
-}
-
-interface Changed {
-  readonly kind: ObjectKind;
-  readonly id: string;
-  readonly from: ProvisioningStatus;
-  readonly to: ProvisioningStatus;
-  readonly projectId: string;
-  readonly author: string;
-  readonly requestId: string;
-  readonly fault: Fault | null;
 }
 
 /**
@@ -41,29 +33,39 @@ export class Settlement {
   readonly #loadBalancers = new LoadBalancers();
   readonly #quotas = new Quotas();
   readonly #vipAddresses = new VipAddresses();
+  readonly #statuses = new StatusChanges();
+  readonly #refusals = new Refusals(this.#statuses);
 
   /**
-   * The push of revision `target` is over. Where the data plane serves it, what was pending up to it is ACTIVE, or gone if it was to
-   * be deleted; where it was refused (`isServed` false), `refused` has settled that. Returns whether more is desired by now.
+   * The data plane serves revision `target`: what was pending up to it is ACTIVE, or gone if it was to be deleted. What `refused` has
+   * put in ERROR stays so.
+   * @param undecided ids of objects that are not in it after all, and are to be pushed anew
+   * @returns whether more is desired by now
    */
-  async pushed(tx: Tx, id: string, target: number, isServed: boolean): Promise<{ readonly isMoreDesired: boolean }> {
+  async pushed(
+    tx: Tx,
+    id: string,
+    target: number,
+    undecided: readonly string[] = [],
+  ): Promise<{ readonly isMoreDesired: boolean }> {
     const lb = await this.#loadBalancers.lock(tx, id);
     if (!lb || isGone(lb)) return { isMoreDesired: false };
     const changed: Changed[] = [];
-    if (isServed) {
-      const { unsettled, isAnyDeleting } = await this.#pending(tx, id);
-      for (const kind of unsettled) changed.push(...(await this.#activate(tx, kind, id, target)));
-      if (isAnyDeleting) changed.push(...(await this.#remove(tx, id, target)));
-    }
-    const isMoreDesired = lb.desiredRevision > target;
+    const { unsettled, isAnyDeleting } = await this.#pending(tx, id);
+    for (const kind of unsettled) changed.push(...(await this.#activate(tx, kind, id, target, undecided)));
+    if (isAnyDeleting) changed.push(...(await this.#remove(tx, id, target, undecided)));
+    const isMoreDesired = lb.desiredRevision > target || undecided.length > 0;
+    const isServed = !undecided.includes(id);
+    const isRefused = REFUSED_REASONS.some((reason) => reason === lb.fault?.reason);
+    const settled = isRefused ? 'ERROR' : 'ACTIVE';
     const [, ofItself] = await Promise.all([
       isServed &&
         tx.query('UPDATE load_balancer SET applied_revision = revision WHERE id = $1 AND revision <= $2', [id, target]),
-      this.#set(tx, lb, isMoreDesired ? 'PENDING_UPDATE' : 'ACTIVE', null),
+      this.#set(tx, lb, isMoreDesired ? 'PENDING_UPDATE' : settled, isRefused ? lb.fault : null),
     ]);
     changed.push(...ofItself);
     await this.#release(tx, changed);
-    await this.#tell(tx, id, changed);
+    await this.#statuses.tell(tx, id, changed);
     return { isMoreDesired };
   }
 
@@ -77,33 +79,37 @@ export class Settlement {
     const changed: Changed[] = [];
     for (const kind of CHILDREN) changed.push(...(await this.#fail(tx, kind, id, lb.desiredRevision, fault)));
     changed.push(...(await this.#set(tx, lb, 'ERROR', fault)));
-    await this.#tell(tx, id, changed);
+    await this.#statuses.tell(tx, id, changed);
   }
 
-  /** Before a push: what failed for another reason than its values is desired as before, so it is pending again. */
+  /**
+   * Before a push: what failed for another reason than its values is desired as before, so it is pending again. So is what needed
+   * something that was refused, and is not any more.
+   */
   async retry(tx: Tx, id: string): Promise<void> {
     const changed: Changed[] = [];
     for (const kind of (await this.#pending(tx, id)).unsettled) {
+      const pool = kind === 'listener' ? 'o.default_pool_id' : kind === 'pool' ? 'NULL' : 'o.pool_id';
       changed.push(
-        ...(await this.#change(
+        ...(await this.#statuses.change(
           tx,
           kind,
           `provisioning_status = CASE WHEN o.applied_revision = 0 THEN 'PENDING_CREATE' ELSE 'PENDING_UPDATE' END,
            fault_reason = NULL, fault_message = NULL`,
-          `o.load_balancer_id = $1 AND o.provisioning_status = 'ERROR' AND o.fault_reason <> ALL ($2)`,
-          [id, REFUSED_REASONS],
+          `o.load_balancer_id = $1 AND o.provisioning_status = 'ERROR' AND o.fault_reason <> ALL ($2)
+           AND (o.fault_reason <> $3 OR (o.applied_revision = 0 AND NOT EXISTS (
+             SELECT 1 FROM pool needed WHERE needed.id = ${pool} AND needed.provisioning_status = 'ERROR'
+               AND needed.applied_revision = 0 AND needed.fault_reason = ANY ($2))))`,
+          [id, REFUSED_REASONS, DEPENDS_ON_REFUSED],
         )),
       );
     }
-    await this.#tell(tx, id, changed);
+    await this.#statuses.tell(tx, id, changed);
   }
 
-  /** The data plane refused revision `target` as a whole: what was pending up to it is in ERROR with its words. */
-  async refused(tx: Tx, id: string, target: number, fault: Fault): Promise<void> {
-    await this.#loadBalancers.lock(tx, id);
-    const changed: Changed[] = [];
-    for (const kind of CHILDREN) changed.push(...(await this.#fail(tx, kind, id, target, fault)));
-    await this.#tell(tx, id, changed);
+  /** @see Refusals.settle */
+  refused(tx: Tx, id: string, target: number, refused: readonly RefusedChange[]): Promise<number> {
+    return this.#refusals.settle(tx, id, target, refused);
   }
 
   /** Single objects that cannot be rendered. One that a caller has changed since is left alone. */
@@ -114,7 +120,7 @@ export class Settlement {
     for (const { objectKind, objectId, fault } of refusals) {
       if (objectKind === 'load_balancer') continue;
       changed.push(
-        ...(await this.#change(
+        ...(await this.#statuses.change(
           tx,
           objectKind,
           `provisioning_status = 'ERROR', fault_reason = $3, fault_message = $4`,
@@ -123,20 +129,20 @@ export class Settlement {
         )),
       );
     }
-    await this.#tell(tx, id, changed);
+    await this.#statuses.tell(tx, id, changed);
   }
 
   /** Nothing of it is left outside: children are gone, quota and address are free, the row stays as DELETED for a while. */
   async deleted(tx: Tx, id: string, vipRestMs: number): Promise<void> {
     const lb = await this.#loadBalancers.lock(tx, id);
     if (!lb || lb.provisioningStatus === 'DELETED') return;
-    const removed = await this.#remove(tx, id, null);
+    const removed = await this.#remove(tx, id, null, []);
     await this.#vipAddresses.release(tx, id, vipRestMs);
     await tx.query('UPDATE load_balancer SET deleted_at = now(), applied_revision = revision WHERE id = $1', [id]);
     const changed = [...removed, ...(await this.#set(tx, lb, 'DELETED', null))];
     await tx.query('DELETE FROM operating_status WHERE load_balancer_id = $1', [id]);
     await this.#release(tx, changed);
-    await this.#tell(tx, id, changed);
+    await this.#statuses.tell(tx, id, changed);
   }
 
   /** Kinds of children that have any which is not settled, and whether any is to be removed: most flows settle few kinds. */
@@ -153,20 +159,19 @@ export class Settlement {
     };
   }
 
-  #activate(tx: Tx, kind: ObjectKind, id: string, target: number): Promise<Changed[]> {
-    // What is in ERROR and was applied before was part of the configuration that has just been taken.
-    return this.#change(
+  #activate(tx: Tx, kind: ObjectKind, id: string, target: number, undecided: readonly string[]): Promise<Changed[]> {
+    return this.#statuses.change(
       tx,
       kind,
       `provisioning_status = 'ACTIVE', applied_revision = o.revision, fault_reason = NULL, fault_message = NULL`,
-      `o.load_balancer_id = $1 AND o.revision <= $2 AND (o.provisioning_status IN ('PENDING_CREATE', 'PENDING_UPDATE')
-         OR (o.provisioning_status = 'ERROR' AND o.applied_revision > 0 AND o.fault_reason = 'CONFIGURATION_REFUSED'))`,
-      [id, target],
+      `o.load_balancer_id = $1 AND o.revision <= $2 AND o.provisioning_status IN ('PENDING_CREATE', 'PENDING_UPDATE')
+       AND o.id <> ALL ($3)`,
+      [id, target, undecided],
     );
   }
 
   #fail(tx: Tx, kind: ObjectKind, id: string, target: number, fault: Fault): Promise<Changed[]> {
-    return this.#change(
+    return this.#statuses.change(
       tx,
       kind,
       `provisioning_status = 'ERROR', fault_reason = $3, fault_message = $4`,
@@ -176,7 +181,7 @@ export class Settlement {
   }
 
   #set(tx: Tx, lb: LoadBalancer, status: ProvisioningStatus, fault: Fault | null): Promise<Changed[]> {
-    return this.#change(
+    return this.#statuses.change(
       tx,
       'load_balancer',
       'provisioning_status = $2::text, fault_reason = $3, fault_message = $4',
@@ -185,26 +190,11 @@ export class Settlement {
     );
   }
 
-  /**
-   * Locks in the order of ids, changes, and returns what each object was before. `updated_at` is the caller's: our progress does
-   * not touch it.
-   */
-  async #change(tx: Tx, kind: ObjectKind, set: string, where: string, values: readonly unknown[]): Promise<Changed[]> {
-    const rows: ChangedRow[] = await tx.query(
-      `WITH old AS (SELECT o.id, o.provisioning_status AS status FROM ${kind} o WHERE ${where} ORDER BY o.id FOR UPDATE),
-       done AS (
-         UPDATE ${kind} o SET ${set} FROM old WHERE o.id = old.id
-         RETURNING o.*, old.status AS old_status)
-       SELECT id, old_status, provisioning_status, project_id, author, request_id, fault_reason, fault_message FROM done`,
-      [...values],
-    );
-    return rows.map((row) => toChanged(kind, row));
-  }
-
   /** Removes what is to be deleted, up to a revision or all, with what is below. */
-  async #remove(tx: Tx, id: string, target: number | null): Promise<Changed[]> {
+  async #remove(tx: Tx, id: string, target: number | null, undecided: readonly string[]): Promise<Changed[]> {
     const isDue = (alias: string): string =>
-      `($2::integer IS NULL OR (${alias}.provisioning_status = 'PENDING_DELETE' AND ${alias}.revision <= $2))`;
+      `($2::integer IS NULL OR
+        (${alias}.provisioning_status = 'PENDING_DELETE' AND ${alias}.revision <= $2 AND ${alias}.id <> ALL ($3)))`;
     const ofPool = `EXISTS (SELECT 1 FROM pool p WHERE p.id = o.pool_id AND ${isDue('p')})`;
     const removed: Changed[] = [];
     for (const kind of CHILDREN) {
@@ -213,7 +203,7 @@ export class Settlement {
         `DELETE FROM ${kind} o WHERE o.load_balancer_id = $1 AND (${isDue('o')}${isBelowPool ? ` OR ${ofPool}` : ''})
          RETURNING id, provisioning_status AS old_status, 'DELETED' AS provisioning_status, project_id, author, request_id,
            NULL AS fault_reason, NULL AS fault_message`,
-        [id, target],
+        [id, target, undecided],
       );
       removed.push(...rows.map((row) => toChanged(kind, row)));
     }
@@ -234,57 +224,8 @@ export class Settlement {
       await this.#quotas.release(tx, projectId, counts);
     }
   }
-
-  /** Appends all events with one statement: a push may settle a thousand members. */
-  async #tell(tx: Tx, id: string, changed: readonly Changed[]): Promise<void> {
-    const told = changed.filter(({ from, to, fault }) => from !== to || fault !== null);
-    if (told.length === 0) return;
-    await tx.query(
-      `WITH numbered AS (
-         UPDATE load_balancer SET last_event = last_event + $2::integer WHERE id = $1 RETURNING last_event),
-       appended AS (
-         INSERT INTO event (load_balancer_id, number, project_id, author, request_id, kind, object_kind, object_id, payload,
-           traceparent)
-         SELECT $1, last_event - $2::integer + ordinal, c.project_id, c.author, c.request_id, 'provisioning_status_changed', c.kind,
-           c.id, c.payload, $4
-         FROM numbered, ROWS FROM (jsonb_to_recordset($3::jsonb) AS
-           (id uuid, kind text, project_id text, author text, request_id text, payload jsonb)) WITH ORDINALITY
-           AS c (id, kind, project_id, author, request_id, payload, ordinal))
-       SELECT pg_notify('${EVENT_CHANNEL}', $1::uuid::text)`,
-      [id, told.length, JSON.stringify(told.map(toEvent)), activeTraceparent()],
-    );
-  }
 }
 
 function isGone(lb: LoadBalancer): boolean {
   return lb.provisioningStatus === 'DELETED' || lb.provisioningStatus === 'PENDING_DELETE';
-}
-
-interface ChangedRow {
-  id: string;
-  old_status: ProvisioningStatus;
-  provisioning_status: ProvisioningStatus;
-  project_id: string;
-  author: string;
-  request_id: string;
-  fault_reason: string | null;
-  fault_message: string | null;
-}
-
-function toChanged(kind: ObjectKind, row: ChangedRow): Changed {
-  return {
-    kind,
-    id: row.id,
-    from: row.old_status,
-    to: row.provisioning_status,
-    projectId: row.project_id,
-    author: row.author,
-    requestId: row.request_id,
-    fault: row.fault_reason === null ? null : { reason: row.fault_reason, message: row.fault_message ?? '' },
-  };
-}
-
-function toEvent({ kind, id, from, to, projectId, author, requestId, fault }: Changed): object {
-  const payload = { from, to, ...(fault ? { reason: fault.reason, message: fault.message } : {}) };
-  return { id, kind, project_id: projectId, author, request_id: requestId, payload };
 }

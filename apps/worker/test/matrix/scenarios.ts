@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import { NOOP_SUBNET } from '@octavia/drivers';
+import {
+  deleteAmphora,
+  type FlowName,
+  failoverLoadBalancer,
+  rotateAmphoraCertificate,
+  sweepOrphans,
+} from '@octavia/flows';
+import { requester, type TestWorld } from '../world.ts';
+
+/** What the parts of a scenario tell each other: ids. */
+export type Known = Record<string, string>;
+
+/** How a flow is started and what is true at its end. That rows and the world agree is looked at in any case. */
+export interface Scenario {
+  readonly flow: FlowName;
+  /** Which of several for the same flow. */
+  readonly variant?: string;
+  /** What is there before. Flows run. */
+  prepare?(world: TestWorld): Promise<Known>;
+  /** Asks for the flow. Nothing runs yet. */
+  start(world: TestWorld, known: Known): Promise<Known | undefined>;
+  /** Whether a deletion or a failover of `known.lb` may ask it to stop. */
+  readonly isStoppable?: boolean;
+  /** Status of what it is about when it has succeeded, and when it has failed for good. */
+  readonly succeeded: string;
+  readonly failed: readonly string[];
+  status(world: TestWorld, known: Known): Promise<string>;
+  /** After a failure: asks for what makes it good again; then `status` is `succeeded`. */
+  repair(world: TestWorld, known: Known): Promise<void>;
+  /** What a failure may leave until it is repaired: the beginnings of such sentences. */
+  readonly excused?: readonly string[];
+}
+
+/** Enough for any fault here on a busy machine, and far below what a test waits. */
+const DEADLINE_MS = 30_000;
+const OPTIONS = { deadlineMs: DEADLINE_MS };
+
+async function serving(world: TestWorld): Promise<Known> {
+  const lb = await world.create(DEADLINE_MS);
+  const listener = await world.addListener(lb, 80, DEADLINE_MS);
+  await world.settled(lb);
+  return { lb, listener };
+}
+
+async function servingWithSpare(world: TestWorld): Promise<Known> {
+  const known = await serving(world);
+  return { ...known, spare: await world.spare() };
+}
+
+const ofLoadBalancer = {
+  succeeded: 'ACTIVE',
+  failed: ['ERROR'],
+  status: async (world: TestWorld, { lb = '' }: Known) => (await world.lb(lb)).provisioningStatus,
+  async repair(world: TestWorld, { lb = '' }: Known) {
+    await world.db.transaction((tx) => world.flows.start(tx, failoverLoadBalancer(lb, requester, OPTIONS)));
+  },
+} as const;
+
+const created = {
+  ...ofLoadBalancer,
+  flow: 'load_balancer.create',
+  isStoppable: true,
+  async start(world: TestWorld) {
+    const lb = await world.create(DEADLINE_MS);
+    return { lb, listener: await world.addListener(lb, 80, DEADLINE_MS) };
+  },
+} as const;
+
+async function amphoraStatus(world: TestWorld, { amphora = '' }: Known): Promise<string> {
+  return (await world.amphorae.get(world.db.reader, amphora)).status;
+}
+
+async function discard(world: TestWorld, { amphora = '' }: Known): Promise<undefined> {
+  await world.db.transaction(async (tx) => {
+    await world.amphorae.setStatus(tx, amphora, 'PENDING_DELETE');
+    await world.flows.start(tx, deleteAmphora(amphora, requester, OPTIONS));
+  });
+}
+
+async function first(world: TestWorld, { lb = '' }: Known) {
+  const [amphora] = await world.serving(lb);
+  if (!amphora) throw new Error('Nothing serves.');
+  return amphora;
+}
+
+async function sweep(world: TestWorld): Promise<undefined> {
+  await world.db.transaction((tx) => world.flows.start(tx, sweepOrphans(requester, { ...OPTIONS, graceMs: 0 })));
+}
+
+/** Every flow has one at least: the matrix fails where one is missing. */
+export const SCENARIOS: readonly Scenario[] = [
+  created,
+  { ...created, variant: 'from a spare', prepare: async (world) => ({ spare: await world.spare() }) },
+  {
+    ...ofLoadBalancer,
+    flow: 'load_balancer.update',
+    isStoppable: true,
+    prepare: serving,
+    async start(world, { lb = '', listener = '' }) {
+      await world.addListener(lb, 81, DEADLINE_MS);
+      await world.removeListener(listener);
+      return undefined;
+    },
+  },
+  {
+    ...ofLoadBalancer,
+    flow: 'load_balancer.delete',
+    succeeded: 'DELETED',
+    prepare: serving,
+    async start(world, { lb = '' }) {
+      await world.delete(lb, OPTIONS);
+      return undefined;
+    },
+    repair: (world, { lb = '' }) => world.delete(lb, OPTIONS),
+  },
+  {
+    ...ofLoadBalancer,
+    flow: 'load_balancer.failover',
+    isStoppable: true,
+    prepare: serving,
+    start: (world, known) => ofLoadBalancer.repair(world, known).then(() => undefined),
+  },
+  {
+    ...ofLoadBalancer,
+    flow: 'amphora.failover',
+    isStoppable: true,
+    variant: 'to a spare',
+    prepare: servingWithSpare,
+    async start(world, known) {
+      await world.fallSilent(await first(world, known));
+      return undefined;
+    },
+  },
+  {
+    flow: 'amphora.create',
+    succeeded: 'READY',
+    failed: ['DELETED'],
+    status: amphoraStatus,
+    async start(world) {
+      return { amphora: await world.askForSpare(DEADLINE_MS) };
+    },
+    // Housekeeping asks for another one.
+    async repair(world, known) {
+      known.amphora = await world.askForSpare(DEADLINE_MS);
+    },
+  },
+  {
+    flow: 'amphora.delete',
+    succeeded: 'DELETED',
+    failed: ['ERROR'],
+    status: amphoraStatus,
+    prepare: async (world) => ({ amphora: await world.spare() }),
+    start: discard,
+    repair: discard,
+    excused: ['amphora ', 'instance '],
+  },
+  {
+    ...ofLoadBalancer,
+    flow: 'amphora.rotate_certificate',
+    failed: ['ACTIVE'],
+    prepare: serving,
+    async start(world, known) {
+      const { id } = await first(world, known);
+      const { lb = '' } = known;
+      await world.db.transaction((tx) => world.flows.start(tx, rotateAmphoraCertificate(id, lb, requester, OPTIONS)));
+      return undefined;
+    },
+  },
+  {
+    flow: 'orphans.sweep',
+    succeeded: 'swept',
+    failed: ['swept', 'not swept'],
+    async prepare(world) {
+      const orphan = randomUUID();
+      await world.compute.build({ amphoraId: orphan });
+      await world.network.allocateVip({ loadBalancerId: orphan, subnetId: NOOP_SUBNET.id, address: null });
+      return { ...(await serving(world)), orphan };
+    },
+    start: sweep,
+    repair: sweep,
+    async status(world, { orphan = '' }) {
+      const isThere = (await world.compute.list()).some(({ amphoraId }) => amphoraId === orphan);
+      return isThere || (await world.network.holdings()).includes(orphan) ? 'not swept' : 'swept';
+    },
+    excused: ['instance ', 'an address outside '],
+  },
+];

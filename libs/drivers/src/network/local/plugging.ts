@@ -1,0 +1,79 @@
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type Deployment, type Topology, UnsupportedByProvider } from '@octavia/domain';
+import { fencedMarks } from '../../compute/local/options.ts';
+import { NetworkUnavailable } from '../../errors.ts';
+import type { AllocatedVip, VipPort } from '../network-driver.ts';
+
+/** How an amphora of this machine comes to a VIP: what differs between the modes of the local network driver. */
+export interface Plugging {
+  readonly abilities: Deployment;
+  /** Makes sure that the address can be had on this machine. @throws NetworkUnavailable */
+  checkAddress(address: string): Promise<void>;
+  /** Whether an amphora that held a VIP may still answer for it. */
+  mayAnswer(amphoraId: string): Promise<boolean>;
+  /** @throws UnsupportedByProvider, NoFreeAddress, PlugFailed, NetworkUnavailable */
+  plug(amphoraId: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort>;
+  /** @param isLast whether the amphora holds no other VIP */
+  unplug(amphoraId: string, addresses: readonly string[], isLast: boolean): Promise<void>;
+}
+
+export type PluggedPort = Pick<VipPort, 'macAddress' | 'vrrpIp' | 'vrrpPortId'>;
+
+/** Addresses of 127.0.0.0/8, which every process of the machine can bind: nothing is plugged. */
+export class LoopbackPlugging implements Plugging {
+  /** A pair needs an address of the network for each amphora, and VRRP between them. */
+  readonly abilities: Deployment = { topologies: ['SINGLE'], reachesLoopback: true, hostAddress: null };
+  readonly #dataFolder: string;
+
+  constructor(dataFolder: string) {
+    this.#dataFolder = dataFolder;
+  }
+
+  checkAddress(address: string): Promise<void> {
+    return checkBindable(address);
+  }
+
+  /** It may until it is marked as fenced; one that has no folder was deleted or never local. */
+  async mayAnswer(amphoraId: string): Promise<boolean> {
+    const { isFenced, isThere } = await traceOf(this.#dataFolder, amphoraId);
+    return !isFenced && isThere;
+  }
+
+  async plug(_: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort> {
+    if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
+    return { macAddress: '00:00:00:00:00:00', vrrpIp: vip.address, vrrpPortId: null };
+  }
+
+  async unplug(): Promise<void> {}
+}
+
+/** What the data folder tells of an amphora: whether it is marked as fenced or deleted, and whether it has a folder. */
+export async function traceOf(
+  dataFolder: string,
+  amphoraId: string,
+): Promise<{ readonly isFenced: boolean; readonly isThere: boolean }> {
+  const exists = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  return {
+    isFenced: await exists(join(fencedMarks(dataFolder), amphoraId)),
+    isThere: await exists(join(dataFolder, 'amphorae', amphoraId)),
+  };
+}
+
+/** @throws NetworkUnavailable when the machine does not let us bind the address at all */
+function checkBindable(address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (error) =>
+      reject(
+        new NetworkUnavailable(`VIP ${address} cannot be bound: ${error.message}.`, { address }, { cause: error }),
+      ),
+    );
+    server.listen({ host: address, port: 0 }, () => server.close(() => resolve()));
+  });
+}

@@ -1,0 +1,100 @@
+/** Something that must not be missing, and what it becomes when it is taken out. */
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  /** Each text is there exactly once, or `everywhere` counts them all. */
+  readonly changes: readonly { readonly from: string; readonly to: string; readonly everywhere?: boolean }[];
+  /** Suites of which one at least has to turn red. */
+  readonly suites: readonly Suite[];
+}
+
+export interface Suite {
+  readonly project: string;
+  readonly file: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const ENGINE: Suite = { project: 'apps/worker', file: 'test/engine.test.ts' };
+const FLOWS: Suite = { project: 'apps/worker', file: 'test/flows.test.ts' };
+const FENCES: Suite = { project: 'libs/drivers', file: 'src/fences/epoch-fences.test.ts' };
+const DATABASE: Suite = { project: 'libs/db', file: 'test/database.test.ts' };
+/** Some cells of the crash matrix: those whose titles match. */
+const cells = (like: string): Suite => ({
+  project: 'apps/worker',
+  file: 'test/matrix/matrix.test.ts',
+  env: { MATRIX_LIKE: like, MATRIX_SLOTS: '3' },
+});
+
+const QUEUE = 'libs/db/src/flow/flow-queue.ts';
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'the epoch check of every write',
+    file: QUEUE,
+    changes: [{ from: 'AND epoch = $2', to: 'AND $2::integer > 0', everywhere: true }],
+    suites: [ENGINE],
+  },
+  {
+    name: 'the epoch check of what the drivers do',
+    file: 'libs/drivers/src/fences/epoch-fences.ts',
+    changes: [{ from: 'if (epoch < newest) throw new StaleFence(flowId, epoch, newest);', to: '', everywhere: true }],
+    suites: [FENCES, cells('load_balancer.create, plug_vip do call network.plugVip, sleep')],
+  },
+  {
+    name: 'the lease: whoever looks takes the flow',
+    file: QUEUE,
+    changes: [{ from: "f.state = 'RUNNING' AND f.lease_expires_at <= now()", to: "f.state = 'RUNNING'" }],
+    suites: [ENGINE],
+  },
+  {
+    name: 'the lease: nobody renews it',
+    file: 'apps/worker/src/engine/lease-keeper.ts',
+    changes: [{ from: 'const asked = [...this.#held.values()];', to: 'const asked: Held[] = [];' }],
+    suites: [ENGINE],
+  },
+  {
+    name: 'the lease: nobody takes over when it has run out',
+    file: QUEUE,
+    changes: [{ from: "f.state = 'RUNNING' AND f.lease_expires_at <= now()", to: 'false' }],
+    suites: [cells('load_balancer.update, push_configuration do before, kill')],
+  },
+  {
+    name: 'the fence before the VIP moves',
+    file: 'apps/worker/src/steps/fence-amphora.ts',
+    changes: [{ from: 'if (computeId !== null) await context.compute.fence(computeId, callOf(context));', to: '' }],
+    suites: [FLOWS],
+  },
+  {
+    name: 'the undo of allocate_amphora',
+    file: 'apps/worker/src/steps/allocate-amphora.ts',
+    changes: [{ from: 'if (!oldAmphoraIds.includes(id)) await discardAmphora(tx, id, context);', to: 'id.at(0);' }],
+    suites: [FLOWS, cells('load_balancer.create, .* undo (before|after), kill')],
+  },
+  {
+    name: 'the undo of reserve_vip',
+    file: 'apps/worker/src/steps/reserve-vip.ts',
+    changes: [
+      { from: 'await context.network.releaseVip(loadBalancerId, callOf(context));', to: 'loadBalancerId.at(0);' },
+    ],
+    suites: [cells('load_balancer.create, push_configuration do after, fail')],
+  },
+  {
+    name: 'that a half-done flow keeps its turn',
+    file: QUEUE,
+    changes: [
+      {
+        from: 'UPDATE turn SET half_done = $2 WHERE key = $1',
+        to: 'UPDATE turn SET half_done = NULL WHERE key = $1 AND $2::uuid IS NOT NULL',
+      },
+    ],
+    suites: [ENGINE],
+  },
+  {
+    name: 'the end of transactions whose process was stopped',
+    file: 'libs/db/src/core/database.ts',
+    changes: [
+      { from: 'idle_in_transaction_session_timeout: options.idleInTransactionMs ?? IDLE_IN_TRANSACTION_MS,', to: '' },
+    ],
+    suites: [DATABASE],
+  },
+];
