@@ -123,7 +123,11 @@ export function layWires(): Wires {
       return { namespace, managementIp, vrrpIp, vipMac, ports };
     },
     close() {
-      for (const namespace of namespaces) removeNamespace(namespace);
+      for (const namespace of namespaces) {
+        // A namespace lives on while another program's mounts hold it; its links need not.
+        for (const end of ['p', 'q']) spawnSync('ip', ['link', 'delete', `${namespace}${end}`]);
+        removeNamespace(namespace);
+      }
       for (const bridge of Object.values(bridges)) spawnSync('ip', ['link', 'delete', bridge]);
     },
   };
