@@ -22,6 +22,7 @@ import {
   NoopCertificatesDriver,
   NoopComputeDriver,
   NoopNetworkDriver,
+  type Subnet,
 } from '@octavia/drivers';
 import {
   createAmphora,
@@ -70,9 +71,13 @@ export class TestWorld {
   /** What the worker said that a person must act on. */
   readonly #complaints: string[] = [];
 
+  /** Where load balancers get their addresses. */
+  readonly #subnet: Subnet;
+
   /** @param folder where other processes find the same outside; null: in this process alone */
-  constructor(test: TestDatabase, folder: string | null = null) {
+  constructor(test: TestDatabase, folder: string | null = null, subnet = NOOP_SUBNET) {
     this.test = test;
+    this.#subnet = subnet;
     this.compute = new NoopComputeDriver({ folder });
     // What another compute driver isolated, the noop network does not know.
     const isFenced = async (amphoraId: string) => !this.#isComputeOurs || this.compute.isFenced(amphoraId);
@@ -85,16 +90,18 @@ export class TestWorld {
   /** @param folder as in the constructor @param prepare changes the database before anything uses it */
   static async open({
     folder = null,
+    subnet: from = NOOP_SUBNET,
     prepare = async () => {},
   }: {
     readonly folder?: string | null;
+    readonly subnet?: Subnet;
     readonly prepare?: (url: string) => Promise<unknown>;
   } = {}): Promise<TestWorld> {
     const test = await testDatabase();
     await prepare(test.url);
-    const world = new TestWorld(test, folder);
+    const world = new TestWorld(test, folder, from);
     await Promise.all([world.db.start(), world.#leaseDb.start()]);
-    const { vipRange, ...subnet } = NOOP_SUBNET;
+    const { vipRange, ...subnet } = from;
     if (vipRange) await world.db.transaction((tx) => new Subnets().upsert(tx, [{ ...subnet, vipRange }]));
     return world;
   }
@@ -157,7 +164,7 @@ export class TestWorld {
   ): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
-      const subnetId = NOOP_SUBNET.id;
+      const { id: subnetId, networkId } = this.#subnet;
       const address = await new VipAddresses().allocate(tx, { subnetId, address: null, loadBalancerId: id });
       const lb = await this.#loadBalancers.insert(tx, {
         ...object(id, 1),
@@ -166,7 +173,7 @@ export class TestWorld {
         flavorId: null,
         availabilityZone: null,
         topology: 'SINGLE',
-        vip: { address, subnetId, networkId: NOOP_SUBNET.networkId, portId: null },
+        vip: { address, subnetId, networkId, portId: null },
         desiredRevision: 1,
         ...fields,
       });

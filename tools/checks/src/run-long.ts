@@ -22,10 +22,17 @@ const vitest = (file: string): string[] => ['vitest', 'run', '--config', '../../
 
 const SUITES: readonly LongSuite[] = [
   {
-    name: 'matrix',
-    title: 'Crash matrix',
+    name: 'matrix-noop',
+    title: 'Crash matrix, noop drivers',
     project: 'apps/worker',
     command: vitest('test/matrix/matrix.test.ts'),
+    env: { MATRIX: 'full' },
+  },
+  {
+    name: 'matrix-local',
+    title: 'Crash matrix, amphorae on this machine',
+    project: 'apps/worker',
+    command: vitest('test/matrix/local-matrix.test.ts'),
     env: { MATRIX: 'full' },
   },
   {

@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 
 /** Everything that a run makes on the machine begins with this and its pid, so that a later one knows whose it is. */
-const PREFIX = 'ovr';
+export const PREFIX = 'ovr';
 
 /** Why no pair can run here, or null: it can. */
 export function whyNoPair(): string | null {
@@ -16,14 +16,15 @@ export function whyNoPair(): string | null {
   return probe.status === 0 ? null : 'this machine gives no network namespaces';
 }
 
-/** Removes what runs that are dead by now left behind: processes in their namespaces, the namespaces, the bridges. */
+/** Removes what runs that are dead by now left behind: processes in their namespaces, the namespaces, the bridges, the folders. */
 export function reap(): void {
   const isLeft = (name: string) => {
-    const pid = new RegExp(`^${PREFIX}(\\d+)[a-z]`).exec(name)?.[1];
+    const pid = new RegExp(`^${PREFIX}(\\d+)[a-z-]`).exec(name)?.[1];
     return pid !== undefined && !existsSync(`/proc/${pid}`);
   };
   for (const name of namesIn('/run/netns').filter(isLeft)) removeNamespace(name);
   for (const name of namesIn('/sys/class/net').filter(isLeft)) spawnSync('ip', ['link', 'delete', name]);
+  for (const name of namesIn('/tmp').filter(isLeft)) rmSync(`/tmp/${name}`, { recursive: true, force: true });
 }
 
 function namesIn(folder: string): string[] {

@@ -33,7 +33,6 @@ export function writeFlow(flow: FlowRecord, steps: readonly StepRecord[] = []): 
   };
 }
 
-/** Without its output: that is for the steps after it. */
 function writeStep(step: StepRecord): FlowStep {
   return {
     name: step.name,
@@ -42,7 +41,12 @@ function writeStep(step: StepRecord): FlowStep {
     startedAt: step.startedAt,
     finishedAt: step.finishedAt ?? undefined,
     lastError: writeError(step.lastError),
+    output: isNothing(step.output) ? '' : JSON.stringify(step.output),
   };
+}
+
+function isNothing(output: StepRecord['output']): boolean {
+  return output === null || (typeof output === 'object' && Object.keys(output).length === 0);
 }
 
 function writeError(error: FlowRecord['lastError']): FlowError | undefined {

@@ -1,21 +1,24 @@
 import type { AnyWorkerFlow } from '../../src/world.ts';
-import { type Cell, cellsOf, core, type Passage, titleOf } from './plan.ts';
-import { SCENARIOS, type Scenario } from './scenarios.ts';
+import type { Kind } from './outside.ts';
+import { type Cell, cellsOf, core, type Fault, type Passage, titleOf } from './plan.ts';
+import type { Scenario } from './scenarios.ts';
 import { type Outcome, Slot } from './slot.ts';
 import { Workers } from './workers.ts';
 
 export interface MatrixOptions {
   readonly definitions: readonly AnyWorkerFlow[];
+  readonly scenarios: readonly Scenario[];
+  readonly kind: Kind;
   /** Worlds at once. */
   readonly slots: number;
-  /** Null: every cell. Else one of each flow, fault and phase. */
+  /** Null: every cell. Else one of each flow and fault. */
   readonly seed: number | null;
-  /** Flows to look at; absent: all. */
-  readonly only?: readonly string[];
   /** Cells to run, by their names; absent: all. Seeks among every cell. */
   readonly like?: RegExp;
 }
 
+/** What the world outside can tell apart: the others are between us and the database. */
+const LOCAL_FAULTS: readonly Fault[] = ['kill', 'stop', 'sleep', 'fail'];
 /** Cells between two signs of progress. */
 const TELL_EVERY = 50;
 
@@ -25,8 +28,16 @@ export class Matrix {
   readonly passages: readonly Passage[];
   readonly #slots: Slot[];
   readonly #workers: Workers;
+  readonly #kind: Kind;
 
-  private constructor(workers: Workers, slots: readonly Slot[], passages: readonly Passage[], cells: readonly Cell[]) {
+  private constructor(
+    kind: Kind,
+    workers: Workers,
+    slots: readonly Slot[],
+    passages: readonly Passage[],
+    cells: readonly Cell[],
+  ) {
+    this.#kind = kind;
     this.#workers = workers;
     this.#slots = [...slots];
     this.passages = passages;
@@ -34,15 +45,16 @@ export class Matrix {
   }
 
   /** Finds out which points the flows pass. */
-  static async open({ definitions, slots: count, seed, only, like }: MatrixOptions): Promise<Matrix> {
+  static async open({ definitions, scenarios, kind, slots: count, seed, like }: MatrixOptions): Promise<Matrix> {
     const workers = await Workers.open(2 + count / 2);
-    const slots = await Promise.all(Array.from({ length: count }, () => Slot.open(workers.take)));
-    const scenarios = SCENARIOS.filter(({ flow }) => only === undefined || only.includes(flow));
+    const slots = await Promise.all(Array.from({ length: count }, () => Slot.open(workers.take, kind)));
     const lastOf = ({ flow }: Scenario) => definitions.find(({ name }) => name === flow)?.steps.at(-1)?.name ?? '';
     const passages = await over(slots, scenarios, (slot, scenario) => slot.explore(scenario, lastOf(scenario)));
-    const all = passages.flatMap((passage) => cellsOf(passage, lastOf(passage.scenario)));
+    const all = passages
+      .flatMap((passage) => cellsOf(passage, lastOf(passage.scenario)))
+      .filter(({ fault }) => kind === 'noop' || LOCAL_FAULTS.includes(fault));
     const chosen = like ? all.filter((cell) => like.test(titleOf(cell))) : seed === null ? all : core(all, seed);
-    return new Matrix(workers, slots, passages, chosen);
+    return new Matrix(kind, workers, slots, passages, chosen);
   }
 
   /** Runs every cell, and tells each as it ends. */
@@ -54,7 +66,7 @@ export class Matrix {
       if (++ended % TELL_EVERY === 0) process.stderr.write(`${ended} of ${this.cells.length} cells\n`);
       if (outcome.faults.length === 0) return;
       await slot.close().catch(() => {});
-      this.#slots[this.#slots.indexOf(slot)] = await Slot.open(this.#workers.take);
+      this.#slots[this.#slots.indexOf(slot)] = await Slot.open(this.#workers.take, this.#kind);
     });
   }
 

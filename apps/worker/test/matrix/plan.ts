@@ -85,9 +85,9 @@ function endOf(fault: Fault): Cell['ends'] {
   return fault === 'delete' ? 'deleted' : 'succeeded';
 }
 
-/** One cell for each flow, fault and phase, chosen by a seed: every run looks at others. */
+/** One cell for each flow and fault, chosen by a seed: every run looks at others. */
 export function core(cells: readonly Cell[], seed: number): Cell[] {
-  const groups = Map.groupBy(cells, ({ scenario, fault, phase }) => `${scenario.flow} ${fault} ${phase}`);
+  const groups = Map.groupBy(cells, ({ scenario, fault }) => `${scenario.flow} ${fault}`);
   const random = numbers(seed);
   return [...groups.values()].flatMap((group) => group[Math.floor(random() * group.length)] ?? []);
 }

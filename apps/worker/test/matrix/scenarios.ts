@@ -187,3 +187,10 @@ export const SCENARIOS: readonly Scenario[] = [
     excused: ['instance ', 'an address outside '],
   },
 ];
+
+/** What is also run with real amphorae on this machine: create, push, failover and delete. */
+export const LOCAL: readonly Scenario[] = SCENARIOS.filter(
+  ({ flow, variant }) =>
+    variant === undefined &&
+    ['load_balancer.create', 'load_balancer.update', 'load_balancer.failover', 'load_balancer.delete'].includes(flow),
+);

@@ -1,15 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DriversConfig } from '@octavia/drivers';
 import { deleteAmphora, failoverLoadBalancer } from '@octavia/flows';
 import { requester, TestWorld } from '../world.ts';
 import { CutProxy } from './cut-proxy.ts';
+import { type Kind, type Outside, openOutside } from './outside.ts';
 import { type Cell, type Fault, lateFailure, type Passage } from './plan.ts';
 import type { Known, Scenario } from './scenarios.ts';
 import { keyOf, type Trap } from './traps.ts';
-import { leftovers, untruths } from './truth.ts';
+import { type Looked, leftovers, untruths } from './truth.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
 /** The shortest lease that settings allow. */
@@ -41,25 +38,27 @@ export interface Outcome {
 /** A world of its own with two workers: one that gets into the trap, and one that takes over. */
 export class Slot {
   readonly #workers: () => WorkerProcess;
-  readonly #folder: string;
+  readonly #outside: Outside;
   readonly #world: TestWorld;
+  readonly #looked: Looked;
   readonly #proxy: CutProxy;
   readonly #survivor: WorkerProcess;
   #victim: WorkerProcess | null = null;
 
-  private constructor(workers: () => WorkerProcess, folder: string, world: TestWorld, proxy: CutProxy) {
+  private constructor(workers: () => WorkerProcess, outside: Outside, world: TestWorld, proxy: CutProxy) {
     this.#workers = workers;
-    this.#folder = folder;
+    this.#outside = outside;
     this.#world = world;
+    this.#looked = { db: world.db, serving: (id) => world.serving(id), ...outside.looked };
     this.#proxy = proxy;
     this.#survivor = workers();
   }
 
   /** @param workers gives a fresh worker process each time */
-  static async open(workers: () => WorkerProcess): Promise<Slot> {
-    const folder = mkdtempSync(join(tmpdir(), 'matrix-'));
-    const world = await TestWorld.open({ folder });
-    const slot = new Slot(workers, folder, world, await CutProxy.open(world.test.url));
+  static async open(workers: () => WorkerProcess, kind: Kind): Promise<Slot> {
+    const outside = await openOutside(kind);
+    const world = await TestWorld.open({ folder: outside.folder, subnet: outside.subnet });
+    const slot = new Slot(workers, outside, world, await CutProxy.open(world.test.url));
     await slot.#open(slot.#survivor, world.test.url);
     return slot;
   }
@@ -91,7 +90,7 @@ export class Slot {
     await Promise.all([this.#victim?.end(), this.#survivor.end()]);
     this.#proxy.close();
     await this.#world.close();
-    rmSync(this.#folder, { recursive: true, force: true });
+    await this.#outside.close();
   }
 
   async #passed(scenario: Scenario, traps: readonly Trap[], victim: WorkerProcess) {
@@ -164,7 +163,7 @@ export class Slot {
     const status = await scenario.status(this.#world, known);
     const expected = { failed: scenario.failed, succeeded: [scenario.succeeded], deleted: ['DELETED'] }[ends];
     if (!expected.includes(status)) faults.push(`It is ${status} instead of ${expected.join(' or ')}.`);
-    const lies = await untruths(this.#world);
+    const lies = await untruths(this.#looked);
     const isExcused = (lie: string) => ends === 'failed' && excused.some((start) => lie.startsWith(start));
     faults.push(...lies.filter((lie) => !isExcused(lie)));
     if (ends === 'failed') {
@@ -172,10 +171,10 @@ export class Slot {
       await this.#idle();
       const repaired = await scenario.status(this.#world, known);
       if (repaired !== scenario.succeeded) faults.push(`Repaired, it is ${repaired}.`);
-      faults.push(...(await untruths(this.#world)).map((lie) => `Repaired: ${lie}`));
+      faults.push(...(await untruths(this.#looked)).map((lie) => `Repaired: ${lie}`));
     }
     await this.#deleteAll();
-    return [...faults, ...(await leftovers(this.#world))];
+    return [...faults, ...(await leftovers(this.#looked)), ...this.#outside.leftovers()];
   }
 
   async #deleteAll(): Promise<void> {
@@ -204,10 +203,8 @@ export class Slot {
   }
 
   async #open(worker: WorkerProcess, databaseUrl: string): Promise<void> {
-    const noop = { driver: 'noop', options: { folder: this.#folder } } as const;
-    const drivers: DriversConfig = { compute: noop, network: noop, amphora: noop, certificates: { driver: 'noop' } };
     const agent = { controllers: [{ host: '127.0.0.1', port: 5555 }], heartbeatKey: 'insecure' };
-    await worker.tell.open({ databaseUrl, drivers, leaseMs: LEASE_MS, agent });
+    await worker.tell.open({ databaseUrl, drivers: this.#outside.drivers, leaseMs: LEASE_MS, agent });
   }
 
   async #epoch(flow: string): Promise<number> {

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
 import { Trees } from '@octavia/db';
+import type { AmphoraDriver, ComputeDriver, NetworkDriver } from '@octavia/drivers';
 import { renderHaproxy } from '@octavia/render';
 import { endpointOf } from '../../src/world.ts';
 import type { TestWorld } from '../world.ts';
 
-/** What is looked at: rows, and the world as noop drivers keep it. */
-export type Looked = Pick<TestWorld, 'db' | 'compute' | 'network' | 'amphora' | 'serving'>;
+/** What is looked at: rows, and the world outside. */
+export interface Looked extends Pick<TestWorld, 'db' | 'serving'> {
+  readonly compute: Pick<ComputeDriver, 'list'>;
+  /** Who holds the VIP of a load balancer, as amphora ids. */
+  readonly network: Pick<NetworkDriver, 'holdings'> & { holders(loadBalancerId: string): Promise<readonly string[]> };
+  readonly amphora: Pick<AmphoraDriver, 'getHaproxyEtag'>;
+}
 
 /**
  * Compares rows with each other and with the world outside, while no flow is queued or runs. Returns what is not as it must be, a

@@ -65,6 +65,7 @@ const commands: Commands = {
       amphora: { computeFlavor: '', imageTag: '', zone: '' },
       vipRestMs: 60_000,
       flows: { deadlineMs: 30_000, mendMs: 1_000 },
+      buildSlots: null,
     });
     opened = { db, leaseDb, drivers, leaseMs, parts };
   },

@@ -12,6 +12,8 @@ export interface TestPki {
   /** Certificate of the authority, PEM. */
   readonly ca: string;
   readonly caFile: string;
+  /** Private key of the authority, PEM. */
+  readonly caKeyFile: string;
   readonly folder: string;
   /** Makes a certificate for localhost and 127.0.0.1, good for servers and clients. */
   cert(commonName: string, options?: TestCertOptions): Promise<TlsFiles>;
@@ -54,10 +56,13 @@ export async function testPki(name = 'test authority'): Promise<TestPki> {
   const ca = authority.toString('pem');
   const caFile = join(folder, 'ca.pem');
   writeFileSync(caFile, ca);
+  const caKeyFile = join(folder, 'ca.key.pem');
+  await writeKey(caKeyFile, keys.privateKey);
   let count = 0;
   return {
     ca,
     caFile,
+    caKeyFile,
     folder,
     async cert(commonName, options = {}) {
       count += 1;
@@ -97,9 +102,13 @@ async function issue({ authority, signingKey, commonName, options, files }: Issu
       await x509.AuthorityKeyIdentifierExtension.create(authority),
     ],
   });
-  const key = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-  writeFileSync(files.keyFile, x509.PemConverter.encode(key as unknown as ArrayBuffer, 'PRIVATE KEY'), { mode: 0o600 });
+  await writeKey(files.keyFile, keys.privateKey);
   writeFileSync(files.certFile, certificate.toString('pem'));
+}
+
+async function writeKey(file: string, privateKey: webcrypto.CryptoKey): Promise<void> {
+  const key = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', privateKey));
+  writeFileSync(file, x509.PemConverter.encode(key as unknown as ArrayBuffer, 'PRIVATE KEY'), { mode: 0o600 });
 }
 
 async function newKeys(): Promise<webcrypto.CryptoKeyPair> {

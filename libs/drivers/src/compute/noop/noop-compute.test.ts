@@ -81,6 +81,17 @@ describe('the noop compute driver', () => {
     await expect(driver.get({ computeId })).rejects.toMatchObject({ reason: 'INSTANCE_NOT_FOUND' });
   });
 
+  it('does not bring back what one process deletes while another, which was stopped for long, fences it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'noop-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const [one, other] = [new NoopComputeDriver({ folder }), new NoopComputeDriver({ folder })];
+    for (let i = 0; i < 50; i++) {
+      const computeId = await one.build({ amphoraId: randomUUID() });
+      await Promise.all([one.fence(computeId), other.delete(computeId)]);
+    }
+    expect(await one.list()).toEqual([]);
+  });
+
   it('sees through a shared folder what another process did', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'noop-'));
     onTestFinished(() => rm(folder, { recursive: true }));

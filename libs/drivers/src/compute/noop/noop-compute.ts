@@ -25,6 +25,8 @@ export interface NoopComputeOptions extends NoopOptions {
 
 const PREFIX = 'noop:';
 type State = 'ACTIVE' | 'STOPPED' | 'SUSPENDED';
+/** A mark that stays: nothing of such an amphora runs any more, or is made again. */
+type Gone = 'fenced' | 'deleted';
 interface Kept {
   readonly state: State;
   readonly zone: string;
@@ -61,7 +63,7 @@ export class NoopComputeDriver implements ComputeDriver {
     return this.control.run('build', args, context, async () => {
       checkBuildRequest(this.name, request, ['VM', 'CONTAINER', 'PROCESS', 'BARE_METAL', 'HW_LOAD_BALANCER']);
       const { amphoraId } = request;
-      if (await this.#isGone(amphoraId)) {
+      if ((await this.#gone(amphoraId)) !== null) {
         throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
       }
       // One after the other, so that two of a pair, built at once, see each other.
@@ -77,7 +79,7 @@ export class NoopComputeDriver implements ComputeDriver {
       const amphoraId = this.#amphoraOf(computeId);
       checkFiles(amphoraId, files);
       await this.#find(amphoraId);
-      if (!(await this.#isGone(amphoraId))) return;
+      if ((await this.#gone(amphoraId)) === null) return;
       throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
     });
   }
@@ -85,7 +87,7 @@ export class NoopComputeDriver implements ComputeDriver {
   delete(computeId: string, context?: CallContext): Promise<void> {
     return this.control.run('delete', [computeId], context, async () => {
       const amphoraId = this.#amphoraOf(computeId);
-      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.put('gone', amphoraId, 'deleted' satisfies Gone);
       await this.#world.store.delete('instances', amphoraId);
     });
   }
@@ -108,7 +110,7 @@ export class NoopComputeDriver implements ComputeDriver {
     return this.control.run('list', [], context, async () => {
       const found: Instance[] = [];
       for (const amphoraId of await this.#world.store.keys('instances')) {
-        const kept = await this.#world.store.get<Kept>('instances', amphoraId);
+        const kept = await this.#known(amphoraId);
         if (kept) found.push(instance(amphoraId, kept));
       }
       return found;
@@ -130,7 +132,7 @@ export class NoopComputeDriver implements ComputeDriver {
   removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
     return this.control.run('removeLeftover', [leftover], context, async () => {
       const amphoraId = this.#amphoraOf(leftover.name);
-      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.put('gone', amphoraId, 'deleted' satisfies Gone);
       await this.#world.store.delete('instances', amphoraId);
     });
   }
@@ -138,9 +140,9 @@ export class NoopComputeDriver implements ComputeDriver {
   fence(computeId: string, context?: CallContext): Promise<void> {
     return this.control.run('fence', [computeId], context, async () => {
       const amphoraId = this.#amphoraOf(computeId);
-      await this.#world.store.put('gone', amphoraId, true);
-      const kept = await this.#world.store.get<Kept>('instances', amphoraId);
-      if (kept) await this.#keep(amphoraId, { ...kept, state: 'STOPPED' });
+      // A mark of its own: a process that was stopped here must not write back an instance that has been deleted meanwhile.
+      if ((await this.#gone(amphoraId)) === null)
+        await this.#world.store.put('gone', amphoraId, 'fenced' satisfies Gone);
     });
   }
 
@@ -158,8 +160,8 @@ export class NoopComputeDriver implements ComputeDriver {
   async close(): Promise<void> {}
 
   /** Whether the instance was fenced or deleted here. */
-  isFenced(amphoraId: string): Promise<boolean> {
-    return this.#isGone(amphoraId);
+  async isFenced(amphoraId: string): Promise<boolean> {
+    return (await this.#gone(amphoraId)) !== null;
   }
 
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
@@ -171,17 +173,25 @@ export class NoopComputeDriver implements ComputeDriver {
     return this.#world.store.put('instances', amphoraId, kept);
   }
 
-  async #find(amphoraId: string): Promise<Kept> {
+  /** What is remembered of an instance, as the marks say. */
+  async #known(amphoraId: string): Promise<Kept | null> {
     const kept = await this.#world.store.get<Kept>('instances', amphoraId);
+    const gone = await this.#gone(amphoraId);
+    if (kept === null || gone === 'deleted') return null;
+    return gone === 'fenced' ? { ...kept, state: 'STOPPED' } : kept;
+  }
+
+  async #find(amphoraId: string): Promise<Kept> {
+    const kept = await this.#known(amphoraId);
     if (kept) return kept;
-    if (!this.#adopts || !isUuid(amphoraId) || (await this.#isGone(amphoraId))) {
+    if (!this.#adopts || !isUuid(amphoraId) || (await this.#gone(amphoraId)) !== null) {
       throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
     }
     return { state: 'ACTIVE', zone: 'noop', imageId: 'noop', computeFlavor: 'noop' };
   }
 
-  async #isGone(amphoraId: string): Promise<boolean> {
-    return (await this.#world.store.get('gone', amphoraId)) !== null;
+  #gone(amphoraId: string): Promise<Gone | null> {
+    return this.#world.store.get<Gone>('gone', amphoraId);
   }
 
   async #place({
