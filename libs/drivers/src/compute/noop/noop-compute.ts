@@ -79,7 +79,7 @@ export class NoopComputeDriver implements ComputeDriver {
       const amphoraId = this.#amphoraOf(computeId);
       checkFiles(amphoraId, files);
       await this.#find(amphoraId);
-      if (!(await this.#isGone(amphoraId))) return;
+      if ((await this.#gone(amphoraId)) === null) return;
       throw new InstanceNotFoundError(`Amphora ${amphoraId} was fenced and takes no more files.`, { amphoraId });
     });
   }
@@ -160,8 +160,8 @@ export class NoopComputeDriver implements ComputeDriver {
   async close(): Promise<void> {}
 
   /** Whether the instance was fenced or deleted here. */
-  isFenced(amphoraId: string): Promise<boolean> {
-    return this.#isGone(amphoraId);
+  async isFenced(amphoraId: string): Promise<boolean> {
+    return (await this.#gone(amphoraId)) !== null;
   }
 
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
