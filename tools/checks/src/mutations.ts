@@ -15,7 +15,9 @@ export interface Suite {
 }
 
 const ENGINE: Suite = { project: 'apps/worker', file: 'test/engine.test.ts' };
+const FLOW_QUEUE: Suite = { project: 'libs/db', file: 'test/flow-queue.test.ts' };
 const FLOWS: Suite = { project: 'apps/worker', file: 'test/flows.test.ts' };
+const REFUSALS: Suite = { project: 'apps/worker', file: 'test/refusals.test.ts' };
 const FENCES: Suite = { project: 'libs/drivers', file: 'src/fences/epoch-fences.test.ts' };
 const DATABASE: Suite = { project: 'libs/db', file: 'test/database.test.ts' };
 /** Some cells of the crash matrix: those whose titles match. */
@@ -32,7 +34,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the epoch check of every write',
     file: QUEUE,
     changes: [{ from: 'AND epoch = $2', to: 'AND $2::integer > 0', everywhere: true }],
-    suites: [ENGINE],
+    suites: [FLOW_QUEUE],
   },
   {
     name: 'the epoch check of what the drivers do',
@@ -61,13 +63,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the fence before the VIP moves',
     file: 'apps/worker/src/steps/fence-amphora.ts',
-    changes: [{ from: 'if (computeId !== null) await context.compute.fence(computeId, callOf(context));', to: '' }],
+    changes: [{ from: 'if (computeId !== null) await within.compute.fence(computeId, callOf(within));', to: '' }],
     suites: [FLOWS],
   },
   {
     name: 'the undo of allocate_amphora',
     file: 'apps/worker/src/steps/allocate-amphora.ts',
-    changes: [{ from: 'if (!oldAmphoraIds.includes(id)) await discardAmphora(tx, id, context);', to: 'id.at(0);' }],
+    changes: [{ from: 'for (const { id } of taken) await discardAmphora(tx, id, context);', to: 'taken.at(0);' }],
     suites: [FLOWS, cells('load_balancer.create, .* undo (before|after), kill')],
   },
   {
@@ -77,6 +79,12 @@ export const MUTATIONS: readonly Mutation[] = [
       { from: 'await context.network.releaseVip(loadBalancerId, callOf(context));', to: 'loadBalancerId.at(0);' },
     ],
     suites: [cells('load_balancer.create, push_configuration do after, fail')],
+  },
+  {
+    name: "the last good configuration's way back, field by field",
+    file: 'libs/db/src/settlement/refusals.ts',
+    changes: [{ from: 'const written = { ...back, ...(isNewest', to: 'const written = { ...(isNewest' }],
+    suites: [REFUSALS],
   },
   {
     name: 'that a half-done flow keeps its turn',

@@ -29,7 +29,7 @@ export function describeMatrix(kind: Kind): void {
 
   beforeAll(async () => {
     const slots = Number(process.env.MATRIX_SLOTS ?? SLOTS[kind]);
-    matrix = await Matrix.open({ definitions, scenarios, kind, slots, seed, ...like });
+    matrix = await Matrix.open({ scenarios, kind, slots, seed, ...like });
     await matrix.run((outcome) => void outcomes.push(outcome));
   }, LIMIT_MS);
 

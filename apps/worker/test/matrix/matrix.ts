@@ -1,4 +1,3 @@
-import type { AnyWorkerFlow } from '../../src/world.ts';
 import type { Kind } from './outside.ts';
 import { type Cell, cellsOf, core, type Fault, type Passage, titleOf } from './plan.ts';
 import type { Scenario } from './scenarios.ts';
@@ -6,7 +5,6 @@ import { type Outcome, Slot } from './slot.ts';
 import { Workers } from './workers.ts';
 
 export interface MatrixOptions {
-  readonly definitions: readonly AnyWorkerFlow[];
   readonly scenarios: readonly Scenario[];
   readonly kind: Kind;
   /** Worlds at once. */
@@ -45,13 +43,12 @@ export class Matrix {
   }
 
   /** Finds out which points the flows pass. */
-  static async open({ definitions, scenarios, kind, slots: count, seed, like }: MatrixOptions): Promise<Matrix> {
+  static async open({ scenarios, kind, slots: count, seed, like }: MatrixOptions): Promise<Matrix> {
     const workers = await Workers.open(2 + count / 2);
     const slots = await Promise.all(Array.from({ length: count }, () => Slot.open(workers.take, kind)));
-    const lastOf = ({ flow }: Scenario) => definitions.find(({ name }) => name === flow)?.steps.at(-1)?.name ?? '';
-    const passages = await over(slots, scenarios, (slot, scenario) => slot.explore(scenario, lastOf(scenario)));
+    const passages = await over(slots, scenarios, (slot, scenario) => slot.explore(scenario));
     const all = passages
-      .flatMap((passage) => cellsOf(passage, lastOf(passage.scenario)))
+      .flatMap((passage) => cellsOf(passage))
       .filter(({ fault }) => kind === 'noop' || LOCAL_FAULTS.includes(fault));
     const chosen = like ? all.filter((cell) => like.test(titleOf(cell))) : seed === null ? all : core(all, seed);
     return new Matrix(kind, workers, slots, passages, chosen);

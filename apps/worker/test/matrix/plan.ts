@@ -28,6 +28,8 @@ export interface Cell {
 /** What a scenario passes through by itself, and what when its last step fails late. */
 export interface Passage {
   readonly scenario: Scenario;
+  /** Of those that it needs. */
+  readonly lastStep: string;
   readonly forth: readonly Point[];
   readonly back: readonly Point[];
 }
@@ -38,7 +40,7 @@ export function lateFailure({ flow }: Scenario, lastStep: string): Trap {
 }
 
 /** Every fault at every point of a scenario. */
-export function cellsOf({ scenario, forth, back }: Passage, lastStep: string): Cell[] {
+export function cellsOf({ scenario, lastStep, forth, back }: Passage): Cell[] {
   const own = (points: readonly Point[]) => points.filter(({ flow }) => flow === scenario.flow);
   const forwards = own(forth).flatMap((point) =>
     FAULTS.filter((fault) => isPossible(scenario, fault, point)).map(

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { NOOP_SUBNET } from '@octavia/drivers';
 import {
+  configureAmphora,
   deleteAmphora,
   type FlowName,
   failoverLoadBalancer,
+  mendAmphora,
   rotateAmphoraCertificate,
   sweepOrphans,
 } from '@octavia/flows';
@@ -37,12 +39,17 @@ export interface Scenario {
 const DEADLINE_MS = 30_000;
 const OPTIONS = { deadlineMs: DEADLINE_MS };
 
-async function serving(world: TestWorld): Promise<Known> {
-  const lb = await world.create(DEADLINE_MS);
+/** Of a pair the MASTER and the BACKUP. */
+const PAIR = { topology: 'ACTIVE_STANDBY' } as const;
+
+async function serving(world: TestWorld, fields: Parameters<TestWorld['create']>[1] = {}): Promise<Known> {
+  const lb = await world.create(DEADLINE_MS, fields);
   const listener = await world.addListener(lb, 80, DEADLINE_MS);
   await world.settled(lb);
   return { lb, listener };
 }
+
+const servingPair = (world: TestWorld): Promise<Known> => serving(world, PAIR);
 
 async function servingWithSpare(world: TestWorld): Promise<Known> {
   const known = await serving(world);
@@ -89,50 +96,70 @@ async function sweep(world: TestWorld): Promise<undefined> {
   await world.db.transaction((tx) => world.flows.start(tx, sweepOrphans(requester, { ...OPTIONS, graceMs: 0 })));
 }
 
+const updated: Scenario = {
+  ...ofLoadBalancer,
+  flow: 'load_balancer.update',
+  isStoppable: true,
+  prepare: (world) => serving(world),
+  async start(world, { lb = '', listener = '' }) {
+    await world.addListener(lb, 81, DEADLINE_MS);
+    await world.removeListener(listener);
+    return undefined;
+  },
+};
+
+const deleted: Scenario = {
+  ...ofLoadBalancer,
+  flow: 'load_balancer.delete',
+  succeeded: 'DELETED',
+  prepare: (world) => serving(world),
+  async start(world, { lb = '' }) {
+    await world.delete(lb, OPTIONS);
+    return undefined;
+  },
+  repair: (world, { lb = '' }) => world.delete(lb, OPTIONS),
+};
+
+const failedOver: Scenario = {
+  ...ofLoadBalancer,
+  flow: 'load_balancer.failover',
+  isStoppable: true,
+  prepare: (world) => serving(world),
+  start: (world, known) => ofLoadBalancer.repair(world, known).then(() => undefined),
+};
+
+const replaced: Scenario = {
+  ...ofLoadBalancer,
+  flow: 'amphora.failover',
+  isStoppable: true,
+  variant: 'to a spare',
+  prepare: servingWithSpare,
+  async start(world, known) {
+    await world.fallSilent(await first(world, known));
+    return undefined;
+  },
+};
+
 /** Every flow has one at least: the matrix fails where one is missing. */
 export const SCENARIOS: readonly Scenario[] = [
   created,
   { ...created, variant: 'from a spare', prepare: async (world) => ({ spare: await world.spare() }) },
   {
-    ...ofLoadBalancer,
-    flow: 'load_balancer.update',
-    isStoppable: true,
-    prepare: serving,
-    async start(world, { lb = '', listener = '' }) {
-      await world.addListener(lb, 81, DEADLINE_MS);
-      await world.removeListener(listener);
-      return undefined;
+    ...created,
+    variant: 'of a pair',
+    start: async (world) => {
+      const lb = await world.create(DEADLINE_MS, PAIR);
+      return { lb, listener: await world.addListener(lb, 80, DEADLINE_MS) };
     },
   },
-  {
-    ...ofLoadBalancer,
-    flow: 'load_balancer.delete',
-    succeeded: 'DELETED',
-    prepare: serving,
-    async start(world, { lb = '' }) {
-      await world.delete(lb, OPTIONS);
-      return undefined;
-    },
-    repair: (world, { lb = '' }) => world.delete(lb, OPTIONS),
-  },
-  {
-    ...ofLoadBalancer,
-    flow: 'load_balancer.failover',
-    isStoppable: true,
-    prepare: serving,
-    start: (world, known) => ofLoadBalancer.repair(world, known).then(() => undefined),
-  },
-  {
-    ...ofLoadBalancer,
-    flow: 'amphora.failover',
-    isStoppable: true,
-    variant: 'to a spare',
-    prepare: servingWithSpare,
-    async start(world, known) {
-      await world.fallSilent(await first(world, known));
-      return undefined;
-    },
-  },
+  updated,
+  { ...updated, variant: 'of a pair', prepare: servingPair },
+  deleted,
+  { ...deleted, variant: 'of a pair', prepare: servingPair },
+  failedOver,
+  { ...failedOver, variant: 'of a pair', prepare: servingPair },
+  replaced,
+  { ...replaced, variant: 'of a pair', prepare: servingPair },
   {
     flow: 'amphora.create',
     succeeded: 'READY',
@@ -158,9 +185,34 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...ofLoadBalancer,
+    flow: 'amphora.mend',
+    // It is replaced then.
+    failed: ['ACTIVE'],
+    prepare: servingPair,
+    async start(world, known) {
+      const { id } = await first(world, known);
+      const { lb = '' } = known;
+      await world.db.transaction((tx) => world.flows.start(tx, mendAmphora(id, lb, requester, OPTIONS)));
+      return undefined;
+    },
+  },
+  {
+    ...ofLoadBalancer,
+    flow: 'amphora.configure',
+    failed: ['ACTIVE'],
+    prepare: (world) => serving(world),
+    async start(world, known) {
+      const { id } = await first(world, known);
+      const { lb = '' } = known;
+      await world.db.transaction((tx) => world.flows.start(tx, configureAmphora(id, lb, requester, OPTIONS)));
+      return undefined;
+    },
+  },
+  {
+    ...ofLoadBalancer,
     flow: 'amphora.rotate_certificate',
     failed: ['ACTIVE'],
-    prepare: serving,
+    prepare: (world) => serving(world),
     async start(world, known) {
       const { id } = await first(world, known);
       const { lb = '' } = known;

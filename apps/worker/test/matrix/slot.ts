@@ -5,7 +5,7 @@ import { CutProxy } from './cut-proxy.ts';
 import { type Kind, type Outside, openOutside } from './outside.ts';
 import { type Cell, type Fault, lateFailure, type Passage } from './plan.ts';
 import type { Known, Scenario } from './scenarios.ts';
-import { keyOf, type Trap } from './traps.ts';
+import { END, keyOf, type Trap } from './traps.ts';
 import { type Looked, leftovers, untruths } from './truth.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
@@ -64,11 +64,12 @@ export class Slot {
   }
 
   /** Which points a scenario passes, forth, and back from a late failure. */
-  async explore(scenario: Scenario, lastStep: string): Promise<Passage> {
+  async explore(scenario: Scenario): Promise<Passage> {
     const victim = await this.#freshVictim();
     const forth = await this.#passed(scenario, [], victim);
+    const lastStep = forth.findLast(({ flow, step }) => flow === scenario.flow && step !== END)?.step ?? '';
     const back = await this.#passed(scenario, [lateFailure(scenario, lastStep)], victim);
-    return { scenario, forth, back };
+    return { scenario, lastStep, forth, back };
   }
 
   /** Close it when the cell has failed: what was left would be blamed on the next one. */

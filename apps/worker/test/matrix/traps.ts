@@ -64,10 +64,11 @@ export class Traps {
   flows(definitions: readonly AnyWorkerFlow[]): AnyWorkerFlow[] {
     return definitions.map((flow) => ({
       ...flow,
-      steps: flow.steps.map(({ name: step, do: work, undo }) => {
-        const place = { flow: flow.name, step } as const;
+      steps: flow.steps.map((step) => {
+        const { do: work, undo } = step;
+        const place = { flow: flow.name, step: step.name } as const;
         return {
-          name: step,
+          ...step,
           do: (state: never, context: Context) =>
             this.#do({ ...place, direction: 'do' }, context, (c) => work(state, c)),
           ...(undo && {

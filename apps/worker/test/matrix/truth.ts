@@ -57,6 +57,7 @@ async function ofRows({ db }: Looked): Promise<string[]> {
     }),
     [`'flow ' || name || ' is ' || state`, 'flow', `state IN ('QUEUED', 'RUNNING')`],
     [`'the turn of ' || key || ' is held'`, 'turn', 'holder IS NOT NULL OR half_done IS NOT NULL'],
+    [`'flow ' || flow_id || ' has a build slot'`, 'build_slot', 'true'],
     [`'a secret of ' || owner_id || ' is kept'`, 'secret', 'true'],
     [
       `'external resource ' || name || ' is ' || state || ', its amphora ' || coalesce(status, 'not there')`,
@@ -130,7 +131,11 @@ async function serves(world: Looked, id: string, amphora: Awaited<ReturnType<Loo
 
 async function ofAddresses(world: Looked): Promise<string[]> {
   const { db, network } = world;
-  const rows: { id: string }[] = await db.reader.query('SELECT id FROM load_balancer WHERE deleted_at IS NULL');
+  // What never came to be gives its address back, though its row stays in ERROR.
+  const rows: { id: string }[] = await db.reader.query(
+    `SELECT id FROM load_balancer AS lb WHERE deleted_at IS NULL AND (provisioning_status <> 'ERROR'
+       OR EXISTS (SELECT 1 FROM amphora AS a WHERE a.load_balancer_id = lb.id AND a.deleted_at IS NULL))`,
+  );
   const known = new Set(rows.map(({ id }) => id));
   const amphorae: { id: string }[] = await db.reader.query('SELECT id FROM amphora WHERE deleted_at IS NULL');
   const living = new Set(amphorae.map(({ id }) => id));
