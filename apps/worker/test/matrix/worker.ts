@@ -66,7 +66,6 @@ const commands: Commands = {
       vipRestMs: 60_000,
       buildSlots: 8,
       flows: { deadlineMs: 30_000, mendMs: 1_000 },
-      buildSlots: null,
     });
     opened = { db, leaseDb, drivers, leaseMs, parts };
   },
