@@ -1,0 +1,2 @@
+export { GuestClient, PROBE_EVERY_MS, type Request } from './client.ts';
+export { Guest, mayMakeNamespaces } from './guest.ts';
