@@ -86,9 +86,18 @@ async function ofInstances({ db, compute }: Looked): Promise<string[]> {
   );
   const known = new Set(rows.map(({ id }) => id));
   const instances = await compute.list();
+  const past: { id: string; status: string; flows: string }[] = await db.reader.query(
+    `SELECT a.id, a.status, (SELECT string_agg(name || ' ' || state || ' ' || epoch || ' ' || coalesce(step, ''), ', ' ORDER BY f.id)
+       FROM flow AS f WHERE f.amphora_id = a.id OR f.load_balancer_id = a.load_balancer_id) AS flows FROM amphora AS a`,
+  );
+  const was = new Map(past.map(({ id, status, flows }) => [id, `${status}; ${flows}`]));
   const living = new Set(instances.filter(({ status }) => status === 'ACTIVE').map(({ amphoraId }) => amphoraId));
   return [
-    ...instances.flatMap((one) => (known.has(one.amphoraId) ? [] : [`instance ${one.computeId} belongs to nobody`])),
+    ...instances.flatMap((one) =>
+      known.has(one.amphoraId)
+        ? []
+        : [`instance ${one.computeId} belongs to nobody: ${was.get(one.amphoraId) ?? 'no row'}`],
+    ),
     ...rows.flatMap(({ id, status }) =>
       living.has(id) || status === 'ALLOCATED' ? [] : [`spare ${id} does not live`],
     ),
