@@ -115,7 +115,15 @@ async function ofLoadBalancers(world: Looked): Promise<string[]> {
   for (const { id, topology } of rows) {
     const serving = await world.serving(id);
     const wanted = topology === 'ACTIVE_STANDBY' ? 2 : 1;
-    if (serving.length !== wanted) found.push(`load balancer ${id} has ${serving.length} amphorae`);
+    if (serving.length !== wanted) {
+      const [{ flows }] = await db.reader.query(
+        `SELECT string_agg(concat_ws(' ', created_at::time, name, state, epoch, step, stop_requested), ', ' ORDER BY id) AS flows
+         FROM flow WHERE load_balancer_id = $1`,
+        [id],
+      );
+      const all = serving.map((one) => `${one.id} ${one.status} ${one.role}`).join(', ');
+      found.push(`load balancer ${id} has ${serving.length} amphorae: ${all}; ${flows}`);
+    }
     const holders = [...(await network.holders(id))].sort().join();
     const ids = serving.map((one) => one.id).sort();
     if (holders !== ids.join()) found.push(`the VIP of ${id} is at ${holders || 'nobody'} instead of ${ids}`);
