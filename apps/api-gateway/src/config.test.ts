@@ -45,8 +45,9 @@ describe('the settings of the gateway', () => {
     });
   });
 
-  it('refuse pairs of amphorae, and addresses that are none', () => {
-    expect(faults({ LOADBALANCER_TOPOLOGY: 'ACTIVE_STANDBY' })).toMatch(/LOADBALANCER_TOPOLOGY.* is not supported yet/);
+  it('refuse topologies and addresses that are none', () => {
+    expect(readConfig({ ...complete, LOADBALANCER_TOPOLOGY: 'ACTIVE_STANDBY' }).policy.topology).toBe('ACTIVE_STANDBY');
+    expect(faults({ LOADBALANCER_TOPOLOGY: 'ACTIVE_ACTIVE' })).toContain('LOADBALANCER_TOPOLOGY');
     expect(faults({ RESERVED_IPS: '10.0.0.1,ten' })).toMatch(/RESERVED_IPS.* has the entry ten/);
   });
 

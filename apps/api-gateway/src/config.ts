@@ -73,7 +73,7 @@ export const readConfig = settings(
       }),
       topology: oneOf('LOADBALANCER_TOPOLOGY', ['SINGLE', 'ACTIVE_STANDBY'], {
         default: 'SINGLE',
-        doc: 'How many amphorae a new load balancer gets.',
+        doc: 'How many amphorae a new load balancer gets whose request and flavor do not say: one, or a VRRP pair.',
       }),
       reservedIps: list('RESERVED_IPS', {
         default: ['169.254.169.254'],
@@ -90,14 +90,6 @@ export const readConfig = settings(
     },
   },
   ({ policy }) => [
-    ...(policy.topology === 'ACTIVE_STANDBY'
-      ? [
-          {
-            name: 'LOADBALANCER_TOPOLOGY',
-            problem: 'is not supported yet: pairs of amphorae come with a later release',
-          },
-        ]
-      : []),
     ...policy.reservedIps
       .filter((address) => canonicalAddress(address) === null)
       .map((address) => ({ name: 'RESERVED_IPS', problem: `has the entry ${address}, which is not an IP address` })),

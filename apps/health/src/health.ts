@@ -63,7 +63,7 @@ export class Health {
   readonly statusWriter: StatusWriter;
   readonly sight: Sight;
   readonly #options: HealthOptions;
-  readonly #loops: { keep: Loop; follow: Loop; statuses: Loop; flush: Loop; judge: Loop; map: Loop };
+  readonly #loops: { keep: Loop; follow: Loop; statuses: Loop; flush: Loop; judge: Loop; map: Loop; awake: Loop };
   readonly #unlisten: (() => void)[] = [];
 
   constructor(options: HealthOptions) {
@@ -78,7 +78,6 @@ export class Health {
     const common = { db, clock, log, owners, liveness, replay, metrics, events };
     this.table = new AmphoraTable({ timeoutMs, firstHeartbeatGraceMs: 2 * config.heartbeatIntervalMs });
     metrics.watch(this.table, clock);
-    // Two searches may be apart by an interval and the length of a search.
     this.sight = new Sight(clock, timeoutMs, Math.max(2 * config.healthCheckIntervalMs, 1_000));
     const known = { ...common, table: this.table, sight: this.sight };
     const roster = new Roster({
@@ -125,8 +124,8 @@ export class Health {
 
   /** What runs, in the order of starting. Start it after the gRPC server, so that the advertised address answers. */
   get parts(): Part[] {
-    const { keep, follow, statuses, flush, judge, map } = this.#loops;
-    return [this.#listening(), keep, map, follow, statuses, flush, judge, this.#leaving()];
+    const { keep, follow, statuses, flush, judge, map, awake } = this.#loops;
+    return [this.#listening(), keep, map, follow, statuses, flush, awake, judge, this.#leaving()];
   }
 
   #makeLoops() {
@@ -140,6 +139,7 @@ export class Health {
       follow: loop('amphorae', FOLLOW_MS, () => this.roster.follow(), REST_MS),
       statuses: loop('operating statuses', FOLLOW_MS, () => this.statusWriter.work(), REST_MS),
       flush: loop('liveness', config.flushIntervalMs, () => this.flusher.flush()),
+      awake: loop('awake', config.healthCheckIntervalMs, async () => this.sight.tick()),
       judge: loop('silence', config.healthCheckIntervalMs, () => this.judge.search()),
     };
   }

@@ -46,7 +46,7 @@ const RETRY_MS = 1_000;
 /** Longest wait before the reasons to wait are read again, ms: an operator may have removed them. */
 const MAX_HOLD_MS = 30_000;
 /** Amphorae that are decided on side by side. */
-const AT_ONCE = 4;
+const AT_ONCE = 8;
 
 /** What is known of an amphora's silence. */
 interface Silence {
@@ -97,8 +97,14 @@ export class Judge {
   async #decideAll(silent: string[]): Promise<number> {
     const queue = silent.sort().reverse();
     let started = 0;
+    let wasStopped = false;
     const worker = async (): Promise<void> => {
-      for (let id = queue.pop(); id !== undefined; id = queue.pop()) if (await this.#decide(id)) started += 1;
+      for (let id = queue.pop(); id !== undefined; id = queue.pop()) {
+        // Whoever was stopped in the middle knows nothing of the rest of the list any more.
+        wasStopped ||= this.#parts.sight.tick();
+        if (wasStopped) return;
+        if (await this.#decide(id)) started += 1;
+      }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     return started;

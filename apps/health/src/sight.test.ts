@@ -42,6 +42,20 @@ describe('whether silence can be judged', () => {
     expect(pass(500)).toBe(null);
   });
 
+  it('does not take a long search for a stop, as long as it ticks meanwhile', () => {
+    pass(10_000);
+    for (let ticks = 0; ticks < 10; ticks++) {
+      now += 900;
+      sight.batch();
+      expect(sight.tick()).toBe(false);
+    }
+    expect(sight.look()).toBe(null);
+    now += 1_001;
+    sight.batch();
+    expect(sight.tick()).toBe(true);
+    expect(sight.look()).toBe('recovering');
+  });
+
   it('waits one timeout after the database came back', () => {
     pass(10_000);
     sight.databaseFailed();

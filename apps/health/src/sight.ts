@@ -14,12 +14,12 @@ export class Sight {
   readonly #timeoutMs: number;
   readonly #maxGapMs: number;
   readonly #maxBatchGapMs: number;
-  #lastLook: number | null = null;
+  #lastTick: number | null = null;
   #lastBatch: number | null = null;
   #clearFrom = Number.NEGATIVE_INFINITY;
   #isDatabaseAway = false;
 
-  /** @param maxGapMs between two looks; a longer gap says that this process was stopped */
+  /** @param maxGapMs between two ticks; a longer gap says that this process was stopped */
   constructor(clock: Clock, timeoutMs: number, maxGapMs: number) {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
@@ -43,15 +43,22 @@ export class Sight {
     this.#isDatabaseAway = false;
   }
 
+  /**
+   * Says that this process is not stopped; returns whether it was since the last time. Call it on a timer: a search for hundreds of silent
+   * amphorae takes long, and to be busy is not to be blind.
+   */
+  tick(): boolean {
+    const now = this.#clock();
+    const wasPaused = this.#lastTick !== null && now - this.#lastTick > this.#maxGapMs;
+    this.#lastTick = now;
+    if (wasPaused) this.#recover(now);
+    return wasPaused;
+  }
+
   /** Looks whether silence can be judged now. Null: it can. Call it at each search. */
   look(): Blindness | null {
     const now = this.#clock();
-    const wasPaused = this.#lastLook !== null && now - this.#lastLook > this.#maxGapMs;
-    this.#lastLook = now;
-    if (wasPaused) {
-      this.#recover(now);
-      return 'paused';
-    }
+    if (this.tick()) return 'paused';
     if (this.#isDatabaseAway) return 'database_away';
     if (this.#lastBatch === null || now - this.#lastBatch > this.#maxBatchGapMs) return 'no_listener';
     return now < this.#clearFrom ? 'recovering' : null;

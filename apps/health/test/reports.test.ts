@@ -131,6 +131,24 @@ describe('a pair of amphorae', () => {
   });
 });
 
+describe('a pair whose amphorae differ', () => {
+  it('is DEGRADED with the reason while nothing is under way, and ONLINE again when they agree', async () => {
+    const other = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    const health = await TestHealth.start(world);
+    await health.keep();
+    await health.report([agent.beat(), other.beat()]);
+    await health.health.statusWriter.work();
+    const [event] = await world.query(`SELECT payload FROM event WHERE kind = 'operating_status_changed'`);
+    expect(event.payload.changes).toContainEqual(
+      expect.objectContaining({ object_id: loadBalancerId, to: 'DEGRADED', reason: 'AMPHORAE_DISAGREE' }),
+    );
+    other.listeners = { [listenerId]: 'OPEN' };
+    await health.report([agent.beat(), other.beat()]);
+    await health.health.statusWriter.work();
+    expect(await statusOf(loadBalancerId)).toBe('ONLINE');
+  });
+});
+
 describe('the shard map', () => {
   it('is streamed, now and after each change of owner', async () => {
     const first = await TestHealth.start(world);

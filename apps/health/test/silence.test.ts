@@ -326,3 +326,28 @@ describe('a process that lost its shards without noticing', () => {
     }
   });
 });
+
+describe('an amphora of a pair that falls silent', () => {
+  it('is failed over, and the other one is judged all the time', async () => {
+    const other = new Agent(await insertAmphora(world.db.reader, { loadBalancerId }));
+    const listenerId = await insertListener(world.db.reader, loadBalancerId);
+    const statusOf = async (id: string) =>
+      (await world.query('SELECT status FROM operating_status WHERE object_id = $1', [id]))[0]?.status;
+    for (const one of [agent, other]) one.listeners = { [listenerId]: 'OPEN' };
+    const health = await owner(agent, other);
+    expect(await health.pass(TIMEOUT_MS + 1_000, () => [other.beat()])).toBe(1);
+    expect(await world.flowsOf(agent.id)).toEqual(['amphora.failover']);
+    // While that runs, the word of the other one counts, and its silence is noticed.
+    other.listeners = { [listenerId]: 'FULL' };
+    expect(await health.pass(2_000, () => [other.beat({ statusHash: 99n })])).toBe(0);
+    expect([await statusOf(loadBalancerId), await statusOf(listenerId)]).toEqual(['DEGRADED', 'DEGRADED']);
+    expect(await health.pass(20_000)).toBe(0);
+    expect(await world.flowsOf(other.id)).toEqual([]);
+    // One failover at a time: the other one is next.
+    await world.query(`UPDATE amphora SET status = 'PENDING_DELETE' WHERE id = $1`, [agent.id]);
+    await world.endFlows('SUCCEEDED');
+    expect(await health.pass(10_000)).toBe(1);
+    expect(await world.flowsOf(other.id)).toEqual(['amphora.failover']);
+    expect(await rowOf(other.id)).toEqual({ status: 'ALLOCATED', reason: 'HEARTBEAT_LOST' });
+  });
+});

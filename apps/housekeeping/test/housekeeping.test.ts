@@ -1,4 +1,4 @@
-import { Database } from '@octavia/db';
+import { AgentConfigs, Database } from '@octavia/db';
 import { insertAmphora, insertLoadBalancer, type TestDatabase, testDatabase } from '@octavia/db/testing';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
@@ -230,5 +230,33 @@ describe('orphans', () => {
     await housekeeping.round();
     await housekeeping.round();
     expect(await query(`SELECT input FROM flow WHERE name = 'orphans.sweep'`)).toEqual([{ input: { graceMs: 5_000 } }]);
+  });
+});
+
+describe('the settings of agents', () => {
+  it('are told anew to living amphorae that were told something else, once, and to no other', async () => {
+    const housekeeping = await start({ spares: { ...SPARES, size: 0 } });
+    const settings = new AgentConfigs();
+    const [db] = dbs;
+    if (!db) throw new Error('There is no database.');
+    const tx = db.reader;
+    const amphora = async (status: string, told: string | null) => {
+      const id = await insertAmphora(tx, { status, loadBalancerId: await insertLoadBalancer(tx) });
+      if (told) await settings.note(tx, id, told);
+      return id;
+    };
+    const [old, unknown] = [await amphora('ALLOCATED', 'old'), await amphora('READY', null)];
+    await amphora('ALLOCATED', 'new');
+    await amphora('BOOTING', 'old');
+    const configured = async () =>
+      (await query(`SELECT amphora_id FROM flow WHERE name = 'amphora.configure' ORDER BY amphora_id`)).map(
+        (row: { amphora_id: string }) => row.amphora_id,
+      );
+    await housekeeping.round();
+    // No worker has said yet what they should be told.
+    expect(await configured()).toEqual([]);
+    await settings.want(tx, 'new');
+    for (let i = 0; i < 3; i++) await housekeeping.round();
+    expect(await configured()).toEqual([old, unknown].sort());
   });
 });

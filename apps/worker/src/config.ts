@@ -32,7 +32,12 @@ const shape = {
       max: '10m',
       doc: "Silence after which another worker takes a flow over, by the database's clock.",
     }),
-    concurrency: integer('FLOW_CONCURRENCY', { default: 32, min: 2, max: 1_000, doc: 'Flows at once, at most.' }),
+    concurrency: integer('FLOW_CONCURRENCY', {
+      default: 32,
+      min: 2,
+      max: 1_000,
+      doc: 'Flows at once, at most; those that wait for something outside for over a second are not counted, up to ten times as many.',
+    }),
     failoverSlots: integer('FLOW_FAILOVER_SLOTS', {
       default: 8,
       min: 0,

@@ -34,6 +34,11 @@ describe('choosing an amphora', () => {
         reason: expect.stringMatching(/^the oldest ready spare of its class \(compute flavor \(default\), /),
       },
     });
+    const [flow] = await world.flows.list(world.db.reader, { loadBalancerId: id }, 1);
+    const steps = await world.flows.steps(world.db.reader, flow?.id ?? '');
+    expect(steps.find(({ name }) => name === 'allocate_amphorae')?.output).toMatchObject({
+      choices: [{ amphoraId: first, ...amphora?.choice }],
+    });
     expect(await eventsOf(id)).toEqual([
       { object_id: first, payload: expect.objectContaining({ ...amphora?.choice, role: 'STANDALONE', zone: '' }) },
     ]);

@@ -353,6 +353,52 @@ describe('the search for refused changes', () => {
   });
 });
 
+describe('two amphorae of a load balancer', () => {
+  let second: string;
+  beforeEach(async () => {
+    second = await world.spare();
+    await world.db.reader.query(
+      `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2, role = 'BACKUP' WHERE id = $1`,
+      [second, id],
+    );
+  });
+
+  it('serve the same where one refuses what the other takes', async () => {
+    world.refuse = (text, amphoraId) => (amphoraId === second && text.includes(':6666') ? WORDS : null);
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (const port of [80, 6666, 81]) ids.push(await callers.addListener(port, {}, tx));
+    });
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+    await expectRefused(ids, (i) => i === 1);
+    const [one, two] = await world.serving(id);
+    const served = createHash('md5')
+      .update((await rendered()) ?? '')
+      .digest('hex');
+    for (const amphora of [one, two]) expect(await world.amphora.served(amphora?.id ?? '', id)).toBe(served);
+  });
+
+  it('are asked no more once they are silent: what only that one refused is taken', async () => {
+    world.refuse = (text, amphoraId) => {
+      if (amphoraId !== second || !text.includes(':6666')) return null;
+      world.amphora.silence(second);
+      return WORDS;
+    };
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (const port of [80, 6666, 81]) ids.push(await callers.addListener(port, {}, tx));
+    });
+    await world.until('all are served', async () => (await status(ids[1] ?? '')) === 'ACTIVE');
+    await expectRefused(ids, () => false);
+  });
+
+  it('where one refuses everything, it is out of order, and the other serves the change', async () => {
+    world.refuse = (_, amphoraId) => (amphoraId === second ? 'out of memory' : null);
+    const listener = await callers.addListener(80);
+    await world.until('it is served', async () => (await status(listener)) === 'ACTIVE');
+  });
+});
+
 /** What the agents checked last and took. */
 async function rendered(): Promise<string | undefined> {
   return world.taken.at(-1);

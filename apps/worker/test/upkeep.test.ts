@@ -97,7 +97,14 @@ describe('a search for orphans', () => {
     const gone = uuidv7();
     const { address, subnetId } = vip;
     const held = await world.network.allocateVip({ loadBalancerId: id, subnetId, address });
-    await world.network.plugVip({ loadBalancerId: id, amphoraId: gone, computeId: 'x', vip: held, topology: 'SINGLE' });
+    await world.network.plugVip({
+      loadBalancerId: id,
+      amphoraId: gone,
+      computeId: 'x',
+      vip: held,
+      topology: 'SINGLE',
+      confirmedFences: (await world.serving(id)).map((one) => one.id),
+    });
     expect(await told()).toEqual([['OUTSIDE', 'port', gone]]);
     expect(await ended(await sweep(0))).toBe('SUCCEEDED');
     expect(await told()).toEqual([]);

@@ -60,7 +60,7 @@ export class TestWorld {
   /** The configurations that passed it, in order. */
   readonly taken: string[] = [];
   readonly amphora: NoopAmphoraDriver;
-  readonly certificates = new NoopCertificatesDriver();
+  readonly certificates = new NoopCertificatesDriver({ isReal: false });
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
   readonly #loadBalancers = new LoadBalancers();

@@ -168,14 +168,12 @@ export class RollbackNotPossible extends DomainError {
 export class UnsupportedByProvider extends DomainError {
   readonly kind = 'state';
   readonly reason = 'UNSUPPORTED_BY_PROVIDER';
-  constructor(field: string, value: string) {
-    super(
-      `${field} ${value} is not supported by the amphora provider of this deployment. GetCapabilities lists what is.`,
-      {
-        field,
-        value,
-      },
-    );
+  /** @param hint what to do about it; default: where to read what is supported */
+  constructor(field: string, value: string, hint = 'GetCapabilities lists what is.') {
+    super(`${field} ${value} is not supported by the amphora provider of this deployment. ${hint}`, {
+      field,
+      value,
+    });
   }
 }
 

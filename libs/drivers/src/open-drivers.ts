@@ -4,7 +4,7 @@ import type { HaproxyAmphoraOptions } from './amphora/haproxy/options.ts';
 import { NoopAmphoraDriver, type NoopAmphoraOptions } from './amphora/noop/noop-amphora.ts';
 import type { CertificatesDriver } from './certificates/certificates-driver.ts';
 import { LocalCertificatesDriver, type LocalCertificatesOptions } from './certificates/local/local-certificates.ts';
-import { NoopCertificatesDriver } from './certificates/noop/noop-certificates.ts';
+import { NoopCertificatesDriver, type NoopCertificatesOptions } from './certificates/noop/noop-certificates.ts';
 import type { ComputeDriver } from './compute/compute-driver.ts';
 import { LocalComputeDriver } from './compute/local/local-compute.ts';
 import type { LocalComputeOptions } from './compute/local/options.ts';
@@ -12,7 +12,6 @@ import { NoopComputeDriver, type NoopComputeOptions } from './compute/noop/noop-
 import { LocalNetworkDriver, type LocalNetworkOptions } from './network/local/local-network.ts';
 import type { NetworkDriver } from './network/network-driver.ts';
 import { NoopNetworkDriver, type NoopNetworkOptions } from './network/noop/noop-network.ts';
-import type { NoopOptions } from './noop/noop-world.ts';
 import type { BreakerState } from './resilience/breakers.ts';
 import {
   amphoraPolicy,
@@ -35,7 +34,7 @@ export interface DriversConfig {
     | { readonly driver: 'noop'; readonly options?: NoopAmphoraOptions }
     | { readonly driver: 'haproxy'; readonly options: HaproxyAmphoraOptions };
   readonly certificates:
-    | { readonly driver: 'noop'; readonly options?: NoopOptions }
+    | { readonly driver: 'noop'; readonly options?: NoopCertificatesOptions }
     | { readonly driver: 'local'; readonly options: LocalCertificatesOptions };
   readonly resilience?: ResilienceOptions;
 }
@@ -71,7 +70,7 @@ export function openDrivers(config: DriversConfig): Drivers {
   const network = withResilience(openNetwork(config.network), networkPolicy(config.network.driver, resilience));
   const amphora = withResilience(openAmphora(config.amphora), amphoraPolicy(resilience));
   const certificates = withResilience(
-    openCertificates(config.certificates),
+    openCertificates(config),
     certificatesPolicy(config.certificates.driver, resilience),
   );
   const all = [compute, network, amphora, certificates];
@@ -101,10 +100,10 @@ function openAmphora(config: DriversConfig['amphora']): AmphoraDriver {
   return new NoopAmphoraDriver({ adopt: !config.options?.folder, ...config.options });
 }
 
-function openCertificates(config: DriversConfig['certificates']): CertificatesDriver {
+function openCertificates({ certificates: config, amphora }: DriversConfig): CertificatesDriver {
   return config.driver === 'local'
     ? new LocalCertificatesDriver(config.options)
-    : new NoopCertificatesDriver(config.options);
+    : new NoopCertificatesDriver({ isReal: amphora.driver !== 'noop', ...config.options });
 }
 
 /** Names come from a person's configuration, whatever the types say. */

@@ -14,7 +14,8 @@ import { BLOCKS, namespacePlan } from '../src/namespaces/plan.ts';
 import { overlap, preparedPlan, prepareNamespaces, removeNamespaces } from '../src/namespaces/prepare.ts';
 import { registered } from '../src/namespaces/registry.ts';
 import { planFile, sweepDeadInstallations } from '../src/namespaces/sweep.ts';
-import { isRoot, startNamespacesCompute } from './local-compute-world.ts';
+import { mayMakeNamespaces } from '../src/testing/guest.ts';
+import { startNamespacesCompute } from './local-compute-world.ts';
 
 const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
@@ -63,7 +64,7 @@ async function processesNaming(text: string): Promise<number> {
   return count;
 }
 
-describe.runIf(isRoot)('installations in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('installations in namespaces mode, which needs root,', () => {
   it('share the machine: the end of one leaves the other as it is', async () => {
     const [one, other] = [await startNamespacesCompute(), await startNamespacesCompute()];
     onTestFinished(other.stop);

@@ -5,13 +5,15 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { eachProcess, hasEnvironment, readProcess } from '../src/compute/local/process-table.ts';
 import { AMPHORA_VARIABLE } from '../src/compute/local/spawn-agent.ts';
-import { startLocalCompute } from './local-compute-world.ts';
+import { kernelHoldings } from '../src/namespaces/holdings.ts';
+import { mayMakeNamespaces } from '../src/testing/guest.ts';
+import { startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 import { until } from './until.ts';
 
 const WORKER = fileURLToPath(new URL('./fixtures/build-in-another-process.mjs', import.meta.url));
 
-async function open() {
-  const world = await startLocalCompute();
+async function open(start: () => ReturnType<typeof startLocalCompute> = startLocalCompute) {
+  const world = await start();
   onTestFinished(world.stop);
   await world.driver.hostId();
   const worker = (amphoraId: string, epoch: number) => {
@@ -85,22 +87,42 @@ describe('workers of one compute host', () => {
   });
 
   it('that were stopped and wake up after another took over and fenced leave nothing running', async () => {
-    const { worker, driver, agents, paths } = await open();
-    const hostId = await driver.hostId();
-    for (const afterMs of [0, 1, 2, 4, 6, 8, 10, 12]) {
-      const amphoraId = randomUUID();
-      const computeId = `${hostId}:${amphoraId}`;
-      const child = worker(amphoraId, 1);
-      await once(child.stdout, 'data');
-      const end = performance.now() + afterMs;
-      while (performance.now() < end); // As above.
-      child.kill('SIGSTOP');
-      await until('it is stopped', () => readProcess(child.pid ?? 0)?.state === 'T' || child.exitCode !== null);
-      await driver.fence(computeId, { fence: { flowId: amphoraId, epoch: 2 } });
-      child.kill('SIGCONT');
-      if (child.exitCode === null) await once(child, 'exit');
-      await until('no agent of it runs', async () => (await agents(computeId)) === 0);
-      expect(paths(computeId).mark).toContain(amphoraId);
-    }
+    await stopTakeOverAndWake(await open(), [0, 1, 2, 4, 6, 8, 10, 12]);
   });
 });
+
+describe.runIf(mayMakeNamespaces())('workers of one compute host in namespaces mode, which needs root,', () => {
+  it('that were stopped and wake up after another took over and fenced leave no network either', async () => {
+    let prefix = '';
+    const world = await open(async () => {
+      const { plan, ...made } = await startNamespacesCompute();
+      ({ prefix } = plan);
+      return made;
+    });
+    await stopTakeOverAndWake(world, [0, 4, 8, 14, 20, 30, 45, 60]);
+    const { namespaces, links } = await kernelHoldings(prefix, await world.driver.hostId());
+    expect(namespaces).toEqual([]);
+    expect(links.map(({ amphoraId }) => amphoraId)).toEqual([null, null]);
+  });
+});
+
+/** Suspends a worker in the middle of a build, lets another one delete the amphora, and wakes the first. */
+async function stopTakeOverAndWake(world: Awaited<ReturnType<typeof open>>, moments: readonly number[]) {
+  const { worker, driver, agents, paths } = world;
+  const hostId = await driver.hostId();
+  for (const afterMs of moments) {
+    const amphoraId = randomUUID();
+    const computeId = `${hostId}:${amphoraId}`;
+    const child = worker(amphoraId, 1);
+    await once(child.stdout, 'data');
+    const end = performance.now() + afterMs;
+    while (performance.now() < end); // As above.
+    child.kill('SIGSTOP');
+    await until('it is stopped', () => readProcess(child.pid ?? 0)?.state === 'T' || child.exitCode !== null);
+    await driver.delete(computeId, { fence: { flowId: amphoraId, epoch: 2 } });
+    child.kill('SIGCONT');
+    if (child.exitCode === null) await once(child, 'exit');
+    await until('no agent of it runs', async () => (await agents(computeId)) === 0);
+    expect(paths(computeId).mark).toContain(amphoraId);
+  }
+}

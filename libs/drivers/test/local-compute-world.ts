@@ -9,9 +9,6 @@ import { readProcess } from '../src/compute/local/process-table.ts';
 import { prepareNamespaces, removeNamespaces } from '../src/namespaces/prepare.ts';
 import { until } from './until.ts';
 
-/** Namespaces are made by root alone: as another user the tests of that mode are left out. */
-export const isRoot = process.geteuid?.() === 0;
-
 /** A local compute host in a folder of its own, with the stand-in agent; `stop` leaves nothing behind. */
 export async function startLocalCompute(options: Partial<LocalComputeOptions> = {}) {
   const root = await mkdtemp(join(tmpdir(), 'o-'));

@@ -10,13 +10,14 @@ import type { InstancePaths } from '../src/compute/local/options.ts';
 import { bootId, eachProcess, hasEnvironment, readProcess } from '../src/compute/local/process-table.ts';
 import { spawnAgent } from '../src/compute/local/spawn-agent.ts';
 import { ComputeUnavailable, InstanceOfAnotherHost } from '../src/errors.ts';
-import { isRoot, startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
+import { mayMakeNamespaces } from '../src/testing/guest.ts';
+import { startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 import { until } from './until.ts';
 
 for (const usesCgroups of [true, false]) {
   describeLocal(`local, cgroups ${usesCgroups ? 'where it may' : 'off'}`, () => startLocalCompute({ usesCgroups }));
 }
-describe.runIf(isRoot)('in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('in namespaces mode, which needs root,', () => {
   describeLocal('local', startNamespacesCompute);
 });
 

@@ -7,7 +7,8 @@ import { loopbackPlan } from '../src/addresses.ts';
 import { FenceNotConfirmed, NetworkUnavailable, NoFreeAddress } from '../src/errors.ts';
 import { LocalNetworkDriver } from '../src/network/local/local-network.ts';
 import { describeNetworkDriver } from '../src/network/network-driver.contract.ts';
-import { isRoot, startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
+import { mayMakeNamespaces } from '../src/testing/guest.ts';
+import { startLocalCompute, startNamespacesCompute } from './local-compute-world.ts';
 
 async function start() {
   const dataFolder = await mkdtemp(join(tmpdir(), 'network-'));
@@ -23,7 +24,7 @@ async function start() {
 }
 
 describeNetworkDriver('local', start);
-describe.runIf(isRoot)('in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('in namespaces mode, which needs root,', () => {
   describeNetworkDriver('local', startNamespaces);
 });
 

@@ -14,8 +14,8 @@ import { ipBatch, ipNetns, ipShow } from '../src/namespaces/ip.ts';
 import { amphoraNames, pairNames } from '../src/namespaces/plan.ts';
 import { membershipOf } from '../src/namespaces/processes-in.ts';
 import { LocalNetworkDriver } from '../src/network/local/local-network.ts';
-import { Guest } from '../src/testing/guest.ts';
-import { isRoot, startNamespacesCompute } from './local-compute-world.ts';
+import { Guest, mayMakeNamespaces } from '../src/testing/guest.ts';
+import { startNamespacesCompute } from './local-compute-world.ts';
 import { until } from './until.ts';
 
 async function open(...options: Parameters<typeof startNamespacesCompute>) {
@@ -51,7 +51,7 @@ async function open(...options: Parameters<typeof startNamespacesCompute>) {
 
 const all = ['management', 'vip'] as const;
 
-describe.runIf(isRoot)('a fence in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('a fence in namespaces mode, which needs root,', () => {
   it('makes an amphora silent whose kernel answers ARP although all its processes are dead', async () => {
     const { plan, driver, network, build, vipOf, setVip, alive } = await open();
     const { amphoraId, computeId } = await build();
@@ -103,7 +103,7 @@ describe.runIf(isRoot)('a fence in namespaces mode, which needs root,', () => {
   });
 });
 
-describe.runIf(isRoot)('plugging in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('plugging in namespaces mode, which needs root,', () => {
   it('refuses an amphora that was fenced, and one that is not here', async () => {
     const { driver, network, build, vipOf } = await open();
     const { amphoraId, computeId } = await build();
@@ -146,7 +146,7 @@ describe.runIf(isRoot)('plugging in namespaces mode, which needs root,', () => {
   });
 });
 
-describe.runIf(isRoot)('a build in namespaces mode, which needs root,', () => {
+describe.runIf(mayMakeNamespaces())('a build in namespaces mode, which needs root,', () => {
   it.each([
     [
       'a file that never became a namespace',

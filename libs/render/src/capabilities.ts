@@ -15,7 +15,7 @@ export interface Capabilities {
  * rest, so that nothing is ACTIVE without a data plane.
  */
 export const CAPABILITIES: Capabilities = {
-  topologies: ['SINGLE'],
+  topologies: ['SINGLE', 'ACTIVE_STANDBY'],
   listenerProtocols: ['HTTP', 'TCP', 'HTTPS'],
   poolProtocols: ['HTTP', 'TCP', 'HTTPS', 'PROXY', 'PROXYV2'],
   lbAlgorithms: ['ROUND_ROBIN', 'LEAST_CONNECTIONS', 'SOURCE_IP'],

@@ -11,6 +11,7 @@ import {
   MemberServiceClient,
   Pool,
   PoolServiceClient,
+  SystemServiceClient,
 } from '@octavia/proto';
 import { type RpcClientOptions, rpcClient } from '@octavia/service';
 
@@ -28,6 +29,7 @@ export class Api {
   readonly #listeners;
   readonly #pools;
   readonly #members;
+  readonly #system;
   readonly #amphorae;
 
   constructor(home: string) {
@@ -43,12 +45,13 @@ export class Api {
     this.#listeners = rpcClient(ListenerServiceClient, this.address, this.tls);
     this.#pools = rpcClient(PoolServiceClient, this.address, this.tls);
     this.#members = rpcClient(MemberServiceClient, this.address, this.tls);
+    this.#system = rpcClient(SystemServiceClient, this.address, this.tls);
     this.#amphorae = rpcClient(AmphoraServiceClient, this.address, this.tls);
   }
 
   close(): void {
-    for (const client of [this.#loadBalancers, this.#listeners, this.#pools, this.#members, this.#amphorae])
-      client.close();
+    const clients = [this.#loadBalancers, this.#listeners, this.#pools, this.#members, this.#system, this.#amphorae];
+    for (const client of clients) client.close();
   }
 
   async createLoadBalancer(): Promise<{ id: string; vip: string }> {
@@ -81,8 +84,14 @@ export class Api {
     return pool.id;
   }
 
-  async addMember(poolId: string, port: number): Promise<string> {
-    const member = Member.fromPartial({ poolId, address: '127.0.0.1', protocolPort: port });
+  /** Where amphorae reach servers of this machine. */
+  async hostAddress(): Promise<string> {
+    const { hostAddress } = await this.#system.getSystemStatus({}, options);
+    return hostAddress || '127.0.0.1';
+  }
+
+  async addMember(poolId: string, port: number, address = '127.0.0.1'): Promise<string> {
+    const member = Member.fromPartial({ poolId, address, protocolPort: port });
     return (await this.#members.createMember({ member, requestId: '' }, options)).id;
   }
 

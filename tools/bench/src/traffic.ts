@@ -8,14 +8,17 @@ const REQUEST_LIMIT_MS = 1_000;
 
 /** A web server behind a load balancer; answers with its own port. */
 export interface Web {
+  readonly address: string;
   readonly port: number;
   close(): void;
 }
 
-export async function startWeb(): Promise<Web> {
+/** @param address of this machine, where amphorae reach it */
+export async function startWeb(address = '127.0.0.1'): Promise<Web> {
   const server: Server = createServer((_, response) => response.end(String((server.address() as AddressInfo).port)));
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  await new Promise<void>((done) => server.listen(0, address, done));
   return {
+    address,
     port: (server.address() as AddressInfo).port,
     close: () => {
       server.closeAllConnections();

@@ -3,14 +3,12 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { kernelHoldings, type NamespacePlan, openHostId, pairNames, preparedPlan } from '@octavia/drivers';
-import { Guest } from '@octavia/drivers/testing';
+import { Guest, mayMakeNamespaces } from '@octavia/drivers/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Life } from './life.ts';
 
-const isRoot = process.getuid?.() === 0;
-
 /** From the bare machine to a VIP on a bridge, and back. Root's own; a plain user has loopback mode. */
-describe.runIf(isRoot)('namespaces mode, which needs root,', { timeout: 180_000 }, () => {
+describe.runIf(mayMakeNamespaces())('namespaces mode, which needs root,', { timeout: 180_000 }, () => {
   const life = new Life();
   let plan: NamespacePlan;
   let guest: Guest;

@@ -8,6 +8,7 @@ import type {
   Protocol,
   ProvisioningStatus,
   SessionPersistence_Type,
+  Topology,
 } from '@octavia/proto';
 
 type Bare<Value extends string, Prefix extends string> = Value extends `${Prefix}_${infer Word}`
@@ -78,6 +79,8 @@ export const OPERATING_STATUSES = [
   'NO_MONITOR',
   'DRAINING',
 ] as const satisfies readonly Bare<OperatingStatus, 'OPERATING_STATUS'>[];
+
+export const TOPOLOGIES = ['SINGLE', 'ACTIVE_STANDBY'] as const satisfies readonly Bare<Topology, 'TOPOLOGY'>[];
 
 export const AMPHORA_STATUSES = [
   'BOOTING',

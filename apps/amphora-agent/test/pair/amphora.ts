@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { askHaproxy } from '../../src/haproxy/cli-socket.ts';
 import { findMaster, isAlive, type ProcessIdentity, readProcess } from '../../src/processes.ts';
 import type { Authority } from '../world/authority.ts';
 import { type Call, client } from '../world/client.ts';
@@ -17,6 +18,8 @@ export interface PairAmphora {
   readonly role: 'MASTER' | 'BACKUP';
   readonly namespace: string;
   readonly vrrpIp: string;
+  /** MAC address of eth1. */
+  readonly vipMac: string;
   readonly basePath: string;
   readonly call: Call;
   readonly heartbeats: HeartbeatListener;
@@ -36,6 +39,10 @@ export interface PairAmphora {
   /** Takes the link off the bridge, or back: the amphora does not see it. */
   setAttached(isAttached: boolean): void;
   setManagement(is: 'up' | 'down'): void;
+  /** Entries in the stick tables of its HAProxy. */
+  stuck(): Promise<number>;
+  /** Whether its HAProxy has learned from its peers; until then, five seconds at most, it teaches its table to no process after it. */
+  hasLearned(): Promise<boolean>;
   /** What keepalived says that it is. */
   vrrpState(): 'MASTER' | 'BACKUP' | 'FAULT' | 'none';
   log(): string;
@@ -70,6 +77,7 @@ export async function createAmphora(
     role,
     namespace: place.namespace,
     vrrpIp: place.vrrpIp,
+    vipMac: place.vipMac,
     basePath,
     call,
     heartbeats,
@@ -117,6 +125,15 @@ export async function createAmphora(
       isAttached ? link(place.ports.vip, 'master', wires.bridges.vip) : link(place.ports.vip, 'nomaster'),
     setManagement: (is) => link(place.ports.management, is),
     log: () => readFileSync(join(folder, 'agent.log'), 'utf8'),
+    async hasLearned() {
+      const [{ masterSocket }] = processes().haproxy;
+      return (await askHaproxy(masterSocket, '@1 show peers', 1_000)).includes('resync_timeout=<PAST>');
+    },
+    async stuck() {
+      const [{ masterSocket }] = processes().haproxy;
+      const tables = await askHaproxy(masterSocket, '@1 show table', 1_000);
+      return [...tables.matchAll(/used:(\d+)/g)].reduce((sum, [, used]) => sum + Number(used), 0);
+    },
     vrrpState() {
       const text = existsSync(keepalivedLog) ? readFileSync(keepalivedLog, 'utf8') : '';
       const since = text.slice(Math.max(0, text.lastIndexOf('Starting Keepalived')));
@@ -166,6 +183,7 @@ amphora_id = ${id}
 [controller_worker]
 loadbalancer_topology = ACTIVE_STANDBY
 [octavia_controller]
+own_network = True
 socket_path = ${socketPath}
 `,
   );

@@ -7,7 +7,7 @@ import { createAuthority } from '../world/authority.ts';
 import { eventually } from '../world/world.ts';
 import { createAmphora, type PairAmphora } from './amphora.ts';
 import { factsOf, pairTree } from './tree.ts';
-import { layWires, type Wires } from './wires.ts';
+import { layWires, PREFIX, type Wires } from './wires.ts';
 
 /** A load balancer on two amphorae of ours, as the controller makes it, and two members in the tests' own process. */
 export interface Pair {
@@ -26,7 +26,7 @@ export interface Pair {
 /** Two amphorae that run, without a load balancer: for `createPair`, and for what comes before. */
 export async function createPair(): Promise<Pair> {
   const wires = layWires();
-  const root = mkdtempSync('/tmp/vp-');
+  const root = mkdtempSync(`/tmp/${PREFIX}${process.pid}-`);
   const lb = randomUUID();
   const authority = await createAuthority('agents');
   const members = await Promise.all(['a', 'b'].map((name) => startMember(name, wires.clientIp)));
@@ -99,6 +99,8 @@ export async function createPair(): Promise<Pair> {
   try {
     for (const amphora of amphorae) {
       await amphora.start();
+      const port = { subnet_cidr: wires.vipCidr, gateway: null, mac_address: amphora.vipMac, vrrp_ip: amphora.vrrpIp };
+      await expectOk(amphora.call('POST', `/1.0/plug/vip/${wires.vip}`, port));
       await serve(amphora);
     }
   } catch (error) {

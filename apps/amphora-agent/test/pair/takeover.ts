@@ -36,7 +36,7 @@ export async function takeover(pair: Pair, befall: (holder: PairAmphora) => void
   const { vip, clientIp } = pair.wires;
   const prober = new Prober(vip, clientIp);
   const places = pair.amphorae.map(({ namespace }) => namespace);
-  const watch = new VipWatch(vip, places, [holder.namespace]);
+  const watch = await VipWatch.start(vip, places, [holder.namespace]);
   try {
     await prober.answered();
     const [since, wallSince] = [performance.now(), Date.now()];

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { eventually } from '../world/world.ts';
+import { ip } from './wires.ts';
 
 interface Change {
   readonly at: number;
@@ -12,14 +14,29 @@ export class VipWatch {
   readonly #vip: string;
   readonly #changes: Change[] = [];
   readonly #monitors: ChildProcess[] = [];
+  /** Namespaces of which something was heard. */
+  readonly #heard = new Set<string>();
 
-  /** @param holders namespaces that have the address now */
-  constructor(vip: string, namespaces: readonly string[], holders: readonly string[]) {
-    this.#vip = vip;
+  /** Watches from now on. @param holders namespaces that have the address now */
+  static async start(vip: string, namespaces: readonly string[], holders: readonly string[]): Promise<VipWatch> {
+    const watch = new VipWatch(vip);
     for (const place of namespaces) {
-      this.#changes.push({ at: Date.now(), place, hasIt: holders.includes(place) });
-      this.#watch(place);
+      watch.#changes.push({ at: Date.now(), place, hasIt: holders.includes(place) });
+      watch.#watch(place);
     }
+    // A monitor does not say when it has begun to listen: something is changed until it is heard.
+    for (const place of namespaces) {
+      await eventually('the monitor hears', () => {
+        if (watch.#heard.has(place)) return true;
+        for (const change of ['replace', 'delete']) ip('-n', place, 'address', change, '127.255.0.1/32', 'dev', 'lo');
+        return false;
+      });
+    }
+    return watch;
+  }
+
+  private constructor(vip: string) {
+    this.#vip = vip;
   }
 
   /** Longest time since `since` that more than one had the address. Both are of the wall clock, in milliseconds. */
@@ -48,6 +65,7 @@ export class VipWatch {
     const monitor = spawn('ip', ['-n', place, '-ts', 'monitor', 'address'], { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#monitors.push(monitor);
     createInterface({ input: monitor.stdout }).on('line', (line) => {
+      this.#heard.add(place);
       const [, time = '', deleted] = /^\[([^\]]+)\] (Deleted )?\d+: eth1\s/.exec(line) ?? [];
       if (time === '' || !line.includes(` ${this.#vip}/32 `)) return;
       this.#changes.push({ at: timeOf(time), place, hasIt: deleted === undefined });

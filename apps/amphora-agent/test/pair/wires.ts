@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 
 /** Everything that a run makes on the machine begins with this and its pid, so that a later one knows whose it is. */
-const PREFIX = 'ovr';
+export const PREFIX = 'ovr';
 
 /** Why no pair can run here, or null: it can. */
 export function whyNoPair(): string | null {
@@ -16,14 +16,15 @@ export function whyNoPair(): string | null {
   return probe.status === 0 ? null : 'this machine gives no network namespaces';
 }
 
-/** Removes what runs that are dead by now left behind: processes in their namespaces, the namespaces, the bridges. */
+/** Removes what runs that are dead by now left behind: processes in their namespaces, the namespaces, the bridges, the folders. */
 export function reap(): void {
   const isLeft = (name: string) => {
-    const pid = new RegExp(`^${PREFIX}(\\d+)[a-z]`).exec(name)?.[1];
+    const pid = new RegExp(`^${PREFIX}(\\d+)[a-z-]`).exec(name)?.[1];
     return pid !== undefined && !existsSync(`/proc/${pid}`);
   };
   for (const name of namesIn('/run/netns').filter(isLeft)) removeNamespace(name);
   for (const name of namesIn('/sys/class/net').filter(isLeft)) spawnSync('ip', ['link', 'delete', name]);
+  for (const name of namesIn('/tmp').filter(isLeft)) rmSync(`/tmp/${name}`, { recursive: true, force: true });
 }
 
 function namesIn(folder: string): string[] {
@@ -52,11 +53,12 @@ export function ip(...args: readonly string[]): string {
   return execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
 }
 
-/** A place for one amphora: a namespace with eth0 in the management network and eth1 in that of the VIP. */
+/** A place for one amphora: a namespace with eth0 in the management network, and eth1 in that of the VIP for the agent to set up. */
 export interface Place {
   readonly namespace: string;
   readonly managementIp: string;
   readonly vrrpIp: string;
+  readonly vipMac: string;
   /** The bridge's end of eth0 and eth1. */
   readonly ports: { readonly management: string; readonly vip: string };
 }
@@ -107,22 +109,25 @@ export function layWires(): Wires {
       const [managementIp, vrrpIp] = [`${managementNet}.1${number}`, `${vipNet}.1${number}`];
       ip('netns', 'add', namespace);
       namespaces.push(namespace);
-      for (const [port, bridge, device, address] of [
-        [ports.management, bridges.management, 'eth0', managementIp],
-        [ports.vip, bridges.vip, 'eth1', vrrpIp],
+      for (const [port, bridge, device] of [
+        [ports.management, bridges.management, 'eth0'],
+        [ports.vip, bridges.vip, 'eth1'],
       ] as const) {
         ip('link', 'add', port, 'type', 'veth', 'peer', 'name', device, 'netns', namespace);
         ip('link', 'set', port, 'master', bridge, 'up');
-        ip('-n', namespace, 'address', 'add', `${address}/24`, 'dev', device);
-        ip('-n', namespace, 'link', 'set', device, 'up');
       }
       ip('-n', namespace, 'link', 'set', 'lo', 'up');
-      const nonlocal = 'echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind';
-      ip('netns', 'exec', namespace, 'sh', '-c', nonlocal);
-      return { namespace, managementIp, vrrpIp, ports };
+      ip('-n', namespace, 'address', 'add', `${managementIp}/24`, 'dev', 'eth0');
+      ip('-n', namespace, 'link', 'set', 'eth0', 'up');
+      const [, vipMac = ''] = /link\/ether (\S+)/.exec(ip('-n', namespace, 'link', 'show', 'dev', 'eth1')) ?? [];
+      return { namespace, managementIp, vrrpIp, vipMac, ports };
     },
     close() {
-      for (const namespace of namespaces) removeNamespace(namespace);
+      for (const namespace of namespaces) {
+        // A namespace lives on while another program's mounts hold it; its links need not.
+        for (const end of ['p', 'q']) spawnSync('ip', ['link', 'delete', `${namespace}${end}`]);
+        removeNamespace(namespace);
+      }
       for (const bridge of Object.values(bridges)) spawnSync('ip', ['link', 'delete', bridge]);
     },
   };

@@ -24,7 +24,7 @@ export const OUTPUT_PATHS = [
 ];
 
 /** Fields whose value is a word of an enum: unspecified means that nothing was said. */
-const ENUM_PATHS: ReadonlySet<string> = new Set(['protocol', 'lb_algorithm', 'type']);
+const ENUM_PATHS: ReadonlySet<string> = new Set(['protocol', 'lb_algorithm', 'type', 'topology']);
 
 /**
  * The object as an update wants it: `current`, with the masked fields of `request`; a masked field without a value goes back

@@ -35,6 +35,7 @@ import {
   writeLoadBalancer,
 } from '../translate/load-balancer.ts';
 import { acceptedTerms } from './accepted-terms.ts';
+import { admittedTopology } from './admitted-topology.ts';
 import { loadBalancerStatistics } from './statistics.ts';
 import { statusTree } from './status-tree.ts';
 import { watchLoadBalancer } from './watch.ts';
@@ -90,8 +91,13 @@ async function insert(
   subnet: FoundSubnet,
 ): Promise<Message> {
   const { tx, by } = context;
-  const { vipAddress, vipSubnetId: _, ...values } = wanted;
+  const { vipAddress, vipSubnetId: _, topology: request, ...values } = wanted;
   const terms = await acceptedTerms(tx, wanted, subnet);
+  const topology = await admittedTopology(tx, {
+    request,
+    flavor: terms.topology,
+    deployment: parts.policy.topology,
+  });
   // Of a subnet that is not ours, the first step of the flow gets the address.
   const address = subnet.isManaged
     ? await vipAddresses.allocate(tx, { subnetId: subnet.id, address: vipAddress, loadBalancerId: id })
@@ -107,7 +113,7 @@ async function insert(
     appliedRevision: 0,
     desiredRevision: 1,
     provider: 'amphora',
-    topology: terms.topology ?? parts.policy.topology,
+    topology,
     placement: terms.placement,
     vip: { address, subnetId: subnet.id, networkId: subnet.networkId, portId: null },
   });

@@ -1,4 +1,5 @@
 import {
+  Deployments,
   type FlowRecord,
   Flows,
   firstToExpire,
@@ -8,7 +9,7 @@ import {
   overview,
   schemaVersion,
 } from '@octavia/db';
-import { type Caller, InvalidRequest } from '@octavia/domain';
+import { type Caller, type Deployment, InvalidRequest } from '@octavia/domain';
 import type {
   Capabilities,
   HealthMonitorType,
@@ -19,6 +20,7 @@ import type {
   SetLogLevelRequest,
   SystemServiceService,
   SystemStatus,
+  Topology,
 } from '@octavia/proto';
 import { CAPABILITIES } from '@octavia/render';
 import { changeLogLevel, type Handlers, unary, VERSION } from '@octavia/service';
@@ -36,12 +38,13 @@ const FAILURES_SHOWN = 5;
 const BREAKERS_SHOWN = 10;
 
 const flows = new Flows();
+const deployments = new Deployments();
 
 export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceService> {
   return {
-    getCapabilities: unary((_, { caller }) => {
+    getCapabilities: unary(async (_, { caller }) => {
       readScope(caller, 'Reading capabilities');
-      return capabilities();
+      return capabilities(await deployments.get(parts.db.reader));
     }),
     getSystemStatus: unary((_, { caller }) => systemStatus(parts, caller)),
     listBreakers: unary((request, { caller }) => listBreakers(parts, request, caller)),
@@ -49,7 +52,7 @@ export function systemHandlers(parts: Parts): Handlers<typeof SystemServiceServi
   };
 }
 
-function capabilities(): Capabilities {
+function capabilities(deployment: Deployment | null): Capabilities {
   const protocol = (word: string) => enumOf<Protocol>('PROTOCOL_', word);
   return {
     listenerProtocols: CAPABILITIES.listenerProtocols.map(protocol),
@@ -61,6 +64,7 @@ function capabilities(): Capabilities {
     sessionPersistenceTypes: CAPABILITIES.sessionPersistenceTypes.map((word) =>
       enumOf<SessionPersistence_Type>('TYPE_', word),
     ),
+    topologies: (deployment?.topologies ?? []).map((word) => enumOf<Topology>('TOPOLOGY_', word)),
   };
 }
 

@@ -18,6 +18,7 @@ export function writeAmphora(
     agentPort: amphora.agentPort,
     vrrpIp: amphora.vrrpIp ?? '',
     haIp: amphora.haIp ?? '',
+    vrrpInterface: amphora.vrrpInterface ?? '',
     cachedZone: amphora.class.zone,
     imageId: amphora.imageId ?? '',
     computeFlavor: amphora.class.computeFlavor,

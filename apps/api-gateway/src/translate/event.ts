@@ -64,6 +64,10 @@ const SENTENCES: Readonly<Record<string, (event: EventRecord, payload: Payload, 
     payload.confirmed_by
       ? `Amphora ${event.objectId} counts as isolated, because ${text(payload.confirmed_by)} confirmed it.`
       : `Amphora ${event.objectId} is isolated for certain (${text(payload.ms)} ms): it holds no address any more.`,
+  amphora_unreachable: (event, payload) =>
+    `Amphora ${event.objectId} did not take what the other one of the pair serves, so it is tried again: ${text(payload.message)} [${text(payload.reason)}]`,
+  amphora_given_up: (event, payload) =>
+    `Amphora ${event.objectId} stayed away, so it is replaced: ${text(payload.message)} [${text(payload.reason)}]`,
   vip_plugged: (event, payload) =>
     `Amphora ${event.objectId} holds the VIP ${text(payload.address)} (${text(payload.ms)} ms).`,
   configuration_pushed: (event, payload) =>

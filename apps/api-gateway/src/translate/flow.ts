@@ -33,7 +33,6 @@ export function writeFlow(flow: FlowRecord, steps: readonly StepRecord[] = []): 
   };
 }
 
-/** Without its output: that is for the steps after it. */
 function writeStep(step: StepRecord): FlowStep {
   return {
     name: step.name,
@@ -42,7 +41,17 @@ function writeStep(step: StepRecord): FlowStep {
     startedAt: step.startedAt,
     finishedAt: step.finishedAt ?? undefined,
     lastError: writeError(step.lastError),
+    output: shownOf(step.output),
   };
+}
+
+/** What of an output is for people; the rest is for the steps after it. */
+const SHOWN = ['choices'];
+
+function shownOf(output: StepRecord['output']): string {
+  if (output === null || typeof output !== 'object') return '';
+  const shown = Object.entries(output).filter(([key]) => SHOWN.includes(key));
+  return shown.length === 0 ? '' : JSON.stringify(Object.fromEntries(shown));
 }
 
 function writeError(error: FlowRecord['lastError']): FlowError | undefined {

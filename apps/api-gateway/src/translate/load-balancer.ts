@@ -1,9 +1,9 @@
 import type { PendingDetail, View } from '@octavia/db';
-import type { LoadBalancer } from '@octavia/domain';
-import type { LoadBalancer as Message, Topology } from '@octavia/proto';
+import type { LoadBalancer, Topology } from '@octavia/domain';
+import type { LoadBalancer as Message, Topology as TopologyMessage } from '@octavia/proto';
 import { OUTPUT_PATHS, type Paths } from '../check/update-mask.ts';
 import type { Violations } from '../check/violations.ts';
-import { enumOf } from './enums.ts';
+import { enumOf, wordOf } from './enums.ts';
 import { writeIntent } from './status.ts';
 
 /** Longest project id, in characters. Source: Octavia, 36. */
@@ -11,12 +11,11 @@ const MAX_PROJECT_ID = 36;
 
 export const LOAD_BALANCER_PATHS: Paths = {
   mutable: ['name', 'description', 'admin_state_up', 'tags'],
-  immutable: ['project_id', 'vip_address', 'vip_subnet_id', 'provider', 'flavor_id', 'availability_zone'],
+  immutable: ['project_id', 'vip_address', 'vip_subnet_id', 'provider', 'flavor_id', 'availability_zone', 'topology'],
   output: [
     ...OUTPUT_PATHS,
     'vip_network_id',
     'vip_port_id',
-    'topology',
     'listener_ids',
     'pool_ids',
     'revision',
@@ -37,6 +36,8 @@ export interface WantedLoadBalancer extends LoadBalancerValues {
   readonly flavorId: string | null;
   /** Its name. */
   readonly availabilityZone: string | null;
+  /** Null: that of the flavor, or the default. */
+  readonly topology: Topology | null;
 }
 
 export function readLoadBalancerValues(message: Message, check: Violations): LoadBalancerValues {
@@ -61,6 +62,7 @@ export function readLoadBalancer(message: Message, callersProjectId: string, che
     vipSubnetId: check.optionalUuid('vip_subnet_id', message.vipSubnetId),
     flavorId: check.optionalUuid('flavor_id', message.flavorId),
     availabilityZone: check.text('availability_zone', message.availabilityZone) || null,
+    topology: wordOf<Topology>('TOPOLOGY_', message.topology),
   };
 }
 
@@ -76,7 +78,7 @@ export function writeLoadBalancer(view: View<LoadBalancer>, pending?: PendingDet
     provider: object.provider,
     flavorId: object.flavorId ?? '',
     availabilityZone: object.availabilityZone ?? '',
-    topology: enumOf<Topology>('TOPOLOGY_', object.topology),
+    topology: enumOf<TopologyMessage>('TOPOLOGY_', object.topology),
     listenerIds: [...related.listenerIds],
     poolIds: [...related.poolIds],
     revision: object.desiredRevision,

@@ -1,6 +1,6 @@
 import type { ClaimedFlow, FlowCount, FlowRecord } from '@octavia/db';
 import type { Fault } from '@octavia/domain';
-import { ATTR, errorType, METRIC, meter } from '@octavia/service';
+import { ATTR, contextFrom, errorType, METRIC, meter, tracer } from '@octavia/service';
 import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
 
 /** Bounds of the buckets, in seconds: from the noop drivers' milliseconds to the deadline of a minute. */
@@ -14,6 +14,18 @@ export function flowAttributes(flow: FlowRecord): Record<string, string> {
     ...(flow.loadBalancerId === null ? {} : { [ATTR.LOAD_BALANCER_ID]: flow.loadBalancerId }),
     ...(flow.amphoraId === null ? {} : { [ATTR.AMPHORA_ID]: flow.amphoraId }),
   };
+}
+
+/** Attributes of a try of a step. */
+export function stepAttributes(flow: FlowRecord, step: string, attempt: number): Record<string, string | number> {
+  return { ...flowAttributes(flow), [ATTR.STEP_NAME]: step, [ATTR.FLOW_ATTEMPT]: attempt };
+}
+
+/** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
+export function showWait({ flow, waitedMs }: ClaimedFlow, attributes: Record<string, string | number>): void {
+  const now = Date.now();
+  const options = { attributes, startTime: now - Math.max(0, waitedMs) };
+  tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
 }
 
 /** Measures flows and steps. Ids stay out: every attribute has few values. */
@@ -36,8 +48,9 @@ export class FlowMetrics {
     });
   }
 
-  settleFailed(flow: string): void {
-    this.#settleFailures.add(1, { [ATTR.FLOW_NAME]: flow });
+  /** @param times 0 shows the flow before anything went wrong, so that the first increase is one */
+  settleFailed(flow: string, times = 1): void {
+    this.#settleFailures.add(times, { [ATTR.FLOW_NAME]: flow });
   }
 
   claimed({ flow, waitedMs }: ClaimedFlow): void {

@@ -87,6 +87,7 @@ export class FlowRunner<Parts> implements Part {
       await notifications.listen(FLOW_STOP_CHANNEL, (flowId) => this.#leases.look(flowId)),
     );
     const names = [...this.#definitions.values()].map(({ name }) => name);
+    for (const name of names) this.#metrics.settleFailed(name, 0);
     watchQueue(names, async () => (this.#isStopping ? null : await new Flows().counts(this.#options.db.reader)));
     this.#loop = this.#claimUntilStopped();
   }

@@ -11,8 +11,8 @@ import {
   type StepRef,
   type Tx,
 } from '@octavia/db';
-import { DomainError, type Fault, faultOf, type Json } from '@octavia/domain';
-import { ATTR, contextFrom, type Logger, tracer, withSpan } from '@octavia/service';
+import { DomainError, type Fault, faultOf } from '@octavia/domain';
+import { ATTR, contextFrom, type Logger, withSpan } from '@octavia/service';
 import { type Span, trace } from '@opentelemetry/api';
 import { retryDelayMs } from './backoff.ts';
 import {
@@ -26,7 +26,8 @@ import {
   type StepContext,
   Superseded,
 } from './flow.ts';
-import { type FlowMetrics, flowAttributes } from './flow-metrics.ts';
+import { type FlowMetrics, flowAttributes, showWait, stepAttributes } from './flow-metrics.ts';
+import { firstState, isObject } from './flow-state.ts';
 import {
   DeadlineReached,
   type Interruption,
@@ -38,6 +39,7 @@ import {
   WorkerStops,
 } from './interruption.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import { type Failing, STOPPED, verdictOf } from './verdict.ts';
 
 /** Tries of one undo, and how long each may take, in milliseconds. What is left then is housekeeping's. */
 const UNDO_TRIES = 3;
@@ -45,7 +47,6 @@ const UNDO_LIMIT_MS = 10_000;
 /** Between tries to write while the database is away, in milliseconds. */
 const DATABASE_RETRY_MS = 100;
 /** Reasons of a fault with which a flow ends CANCELLED: it did not fail. */
-const STOPPED = 'STOPPED';
 const SUPERSEDED = 'SUPERSEDED';
 const CANCELLED_REASONS: readonly string[] = [STOPPED, SUPERSEDED];
 /** Tries to settle, within one run of the flow; and the reason with which it ends when all have thrown. */
@@ -64,8 +65,6 @@ export interface RunParts<Parts> {
 }
 
 type AnyStep<Parts> = Step<AnyState, Parts>;
-/** A step, as far as its failure needs it. */
-type Failing = Pick<AnyStep<never>, 'name' | 'awaits'>;
 type Result = AnyState | Closing<AnyState> | undefined;
 
 /** A step that has done its work outside, and is not saved yet. */
@@ -114,8 +113,7 @@ export class FlowRun<Parts> {
       [ATTR.PROJECT_ID]: claimed.flow.projectId,
       [ATTR.REQUEST_ID]: claimed.flow.requestId,
     });
-    const input = isObject(claimed.flow.input) ? claimed.flow.input : {};
-    this.#state = { ...input, ...ids(claimed.flow) };
+    this.#state = firstState(claimed.flow);
   }
 
   /** Cuts the running step off. Stop requests do not reach a flow that cannot be stopped, or that is being undone. */
@@ -140,7 +138,7 @@ export class FlowRun<Parts> {
   async run(): Promise<void> {
     const { flow } = this.#claimed;
     const attributes = { ...flowAttributes(flow), [ATTR.FLOW_EPOCH]: this.lease.epoch };
-    this.#showWait(attributes);
+    showWait(this.#claimed, attributes);
     try {
       await withSpan(`flow ${flow.name}`, { attributes, parent: flow.traceContext }, (span) => this.#runInSpan(span));
     } catch (error) {
@@ -153,14 +151,6 @@ export class FlowRun<Parts> {
     } finally {
       this.#run.leases.drop(this.lease);
     }
-  }
-
-  /** The time in the queue as a span, so that a trace has no hole between the request and its flow. */
-  #showWait(attributes: Record<string, string | number>): void {
-    const { flow, waitedMs } = this.#claimed;
-    const now = Date.now();
-    const options = { attributes, startTime: now - Math.max(0, waitedMs) };
-    tracer().startSpan(`queue ${flow.name}`, options, contextFrom(flow.traceContext)).end(now);
   }
 
   async #runInSpan(span: Span): Promise<void> {
@@ -287,11 +277,7 @@ export class FlowRun<Parts> {
   async #do(step: AnyStep<Parts>, attempt: number, flowSpan: Span): Promise<Result | ComeAgain> {
     const startedAt = performance.now();
     this.#inStepSince = startedAt;
-    const attributes = {
-      ...flowAttributes(this.#claimed.flow),
-      [ATTR.STEP_NAME]: step.name,
-      [ATTR.FLOW_ATTEMPT]: attempt,
-    };
+    const attributes = stepAttributes(this.#claimed.flow, step.name, attempt);
     try {
       const output = await withSpan(`step ${step.name}`, { attributes }, () =>
         untilAborted(step.name, this.#abort.signal, () =>
@@ -346,16 +332,7 @@ export class FlowRun<Parts> {
 
   /** What follows from an interruption. @throws LeaseGone, WorkerStops */
   #interrupted(step: Failing, error?: unknown): Fault {
-    const why: unknown = this.#abort.signal.reason;
-    if (why instanceof StopRequested) return { reason: STOPPED, message: why.message };
-    if (!(why instanceof DeadlineReached)) throw why;
-    const { flow } = this.#claimed;
-    const isOfThisTry = error !== undefined && error !== why && !isAbort(error);
-    const last = isOfThisTry ? faultOf(error) : flow.lastError;
-    const isOfThisStep = isOfThisTry || flow.step === step.name;
-    if (last && isOfThisStep && step.awaits?.[last.reason] !== undefined) return last;
-    const after = last ? ` Last error: ${last.reason}: ${last.message}` : '';
-    return { reason: 'DEADLINE_EXCEEDED', message: `It was not done in time; it was at ${step.name}.${after}` };
+    return verdictOf(this.#abort.signal.reason, step, this.#claimed.flow, error);
   }
 
   /** Undoes newest first what was begun, the failed step too, and goes on when one undo fails. */
@@ -373,24 +350,25 @@ export class FlowRun<Parts> {
 
   /** Null: undone. Else why it was given up. */
   async #undo(step: AnyStep<Parts>, flowSpan: Span): Promise<Fault | null> {
+    const ended = (startedAt: number, error?: unknown): void =>
+      this.#run.metrics.stepEnded(this.#definition.name, `undo ${step.name}`, performance.now() - startedAt, error);
     for (let attempt = 1; ; attempt++) {
-      this.#inStepSince = performance.now();
+      const startedAt = performance.now();
+      this.#inStepSince = startedAt;
       const limit = new AbortController();
       const timer = setTimeout(() => limit.abort(new StepTooSlow(UNDO_LIMIT_MS)), UNDO_LIMIT_MS);
       const signal = AbortSignal.any([limit.signal, this.#gone.signal]);
       try {
-        const attributes = {
-          ...flowAttributes(this.#claimed.flow),
-          [ATTR.STEP_NAME]: step.name,
-          [ATTR.FLOW_ATTEMPT]: attempt,
-        };
+        const attributes = stepAttributes(this.#claimed.flow, step.name, attempt);
         await withSpan(`undo ${step.name}`, { attributes }, () =>
           untilAborted(step.name, signal, async () =>
             step.undo?.(this.#state, this.#context(step.name, attempt, signal, flowSpan)),
           ),
         );
+        ended(startedAt);
         return null;
       } catch (error) {
+        ended(startedAt, error);
         if (error instanceof LeaseLost) throw error;
         this.#gone.signal.throwIfAborted();
         if (attempt >= UNDO_TRIES) {
@@ -510,19 +488,4 @@ export class FlowRun<Parts> {
       }
     }
   }
-}
-
-function isObject(value: Json): value is AnyState {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function ids({ loadBalancerId, amphoraId }: ClaimedFlow['flow']): AnyState {
-  return {
-    ...(loadBalancerId === null ? {} : { loadBalancerId }),
-    ...(amphoraId === null ? {} : { amphoraId }),
-  };
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || error instanceof DeadlineReached);
 }

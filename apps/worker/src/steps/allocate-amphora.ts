@@ -11,11 +11,14 @@ import { together } from './together.ts';
 export const allocateAmphorae: WorkerStep<RoundsState> = {
   name: 'allocate_amphorae',
   async do(state, context) {
-    const newAmphorae = await together(state.rounds.flat(), context, async (role, limited) => {
-      const { id } = await allocate(state, role, limited);
-      return { id, role };
+    const given = await together(state.rounds.flat(), context, async (role, limited) => {
+      const { id, choice } = await allocate(state, role, limited);
+      return { id, role, choice };
     });
-    return { newAmphorae };
+    return {
+      newAmphorae: given.map(({ id, role }) => ({ id, role })),
+      choices: given.flatMap(({ id, choice }) => (choice ? [{ amphoraId: id, ...choice }] : [])),
+    };
   },
   // By load balancer: a `do` that was cut off may have taken one that is in no saved state.
   async undo({ loadBalancerId, oldAmphoraIds, settledIds = [] }, context) {

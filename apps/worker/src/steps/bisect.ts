@@ -76,7 +76,7 @@ export async function bisect(suspects: readonly Suspect[], refusal: Fault, searc
       }
     }
     if (!isBaseProven) {
-      const said = left.length === 0 ? words : await check(new Set());
+      const said = await check(new Set());
       if (said !== null) throw new BaseRefused(said);
       isBaseProven = true;
     }

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { RefusedChange } from '@octavia/db';
 import type { Amphora, Fault } from '@octavia/domain';
-import { ConfigurationRefused } from '@octavia/drivers';
+import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { ATTR, METRIC, meter } from '@octavia/service';
 import { type Context, callOf, endpointOf } from '../world.ts';
 import type { Plan, Rendered } from './plan-push.ts';
 
+/** One amphora has no say any more, others have: what was refused so far may be taken. */
+export class FewerAmphorae extends Error {}
+
 /**
  * Asks the amphorae of a load balancer about one configuration after the other. What one of them refuses counts as refused; one that
- * cannot be reached has no say from then on.
+ * cannot be reached, or refuses everything, has no say from then on.
  */
 export class CheckedBy {
   readonly #by: 'check' | 'reload';
@@ -17,6 +20,8 @@ export class CheckedBy {
   readonly #context: Context;
   readonly #known = new Map<string, Fault | null>();
   readonly #lost = new Map<string, unknown>();
+  /** What each amphora said the last time. */
+  #answers: readonly { readonly id: string; readonly fault: Fault | null }[] = [];
   readonly #checks = meter().createCounter(METRIC.PUSH_CHECKS, {
     unit: '{check}',
     description: 'Configurations that amphorae were asked about to find refused changes',
@@ -39,7 +44,15 @@ export class CheckedBy {
     return this.#count;
   }
 
-  /** @returns null: all that can be reached take it. @throws what the last one threw, when none can be reached; the signal's reason */
+  /** Amphorae that could not be reached or refused everything, with why. */
+  get lost(): ReadonlyMap<string, unknown> {
+    return this.#lost;
+  }
+
+  /**
+   * @returns null: all that can be reached take it
+   * @throws FewerAmphorae; what the last one threw, when none can be reached; the signal's reason
+   */
   async ask(texts: Rendered['texts']): Promise<Fault | null> {
     const { signal } = this.#context;
     signal.throwIfAborted();
@@ -53,30 +66,55 @@ export class CheckedBy {
       `the amphorae to say which of ${this.#suspects} changes they refuse: check ${this.#count}, about ${rounds} for each refused change`,
     );
     const asked = texts.filter(({ amphora }) => !this.#lost.has(amphora.id));
-    const answers = await Promise.all(asked.map(({ amphora, text }) => this.#askOne(amphora, text)));
+    const lostBefore = this.#lost.size;
+    this.#answers = await Promise.all(asked.map(async ({ amphora, text }) => this.#askOne(amphora, text)));
     signal.throwIfAborted();
     if (this.#lost.size === texts.length) throw [...this.#lost.values()].at(-1);
-    const refusal = answers.find((answer) => answer !== null) ?? null;
+    if (this.#lost.size > lostBefore) {
+      this.#known.clear();
+      throw new FewerAmphorae();
+    }
+    const refusal = this.#answers.find(({ fault }) => fault !== null)?.fault ?? null;
     this.#checks.add(1, { [ATTR.PUSH_CHECK_OUTCOME]: refusal ? 'refused' : 'passed' });
     this.#known.set(key, refusal);
     return refusal;
+  }
+
+  /**
+   * After a refusal of what has no change in it: whoever refused it is out of order, where another one takes it.
+   * @returns whether another one does
+   */
+  leaveOutBroken(): boolean {
+    const broken = this.#answers.filter(({ fault }) => fault !== null);
+    if (broken.length === this.#answers.length) return false;
+    for (const { id, fault } of broken) {
+      const details = { amphoraId: id };
+      this.#lost.set(id, new AmphoraUnavailable(`Amphora ${id} refuses everything: ${fault?.message}`, details));
+      this.#context.log.warn(
+        { [ATTR.AMPHORA_ID]: id, reason: fault?.message },
+        'amphora refuses everything, others do not',
+      );
+    }
+    this.#known.clear();
+    return true;
   }
 
   tellRefused(refused: readonly RefusedChange[]): void {
     for (const { fault } of refused) this.#refused.add(1, { [ATTR.REASON]: fault.reason });
   }
 
-  async #askOne(amphora: Amphora, text: string): Promise<Fault | null> {
+  async #askOne(amphora: Amphora, text: string): Promise<{ readonly id: string; readonly fault: Fault | null }> {
+    const { id } = amphora;
     const { amphora: driver, log } = this.#context;
     const call = [endpointOf(amphora), this.#loadBalancerId, text, callOf(this.#context)] as const;
     try {
       await (this.#by === 'check' ? driver.checkHaproxy(...call) : driver.pushHaproxy(...call));
-      return null;
+      return { id, fault: null };
     } catch (error) {
-      if (error instanceof ConfigurationRefused) return { reason: error.reason, message: error.message };
-      this.#lost.set(amphora.id, error);
-      log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora not reached, the others say what is refused');
-      return null;
+      if (error instanceof ConfigurationRefused) return { id, fault: { reason: error.reason, message: error.message } };
+      this.#lost.set(id, error);
+      log.warn({ [ATTR.AMPHORA_ID]: id, err: error }, 'amphora not reached, the others say what is refused');
+      return { id, fault: null };
     }
   }
 }

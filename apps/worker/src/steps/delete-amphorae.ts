@@ -1,21 +1,28 @@
+import type { Tx } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
-import { Superseded } from '../engine/flow.ts';
+import { Closing, Superseded } from '../engine/flow.ts';
 import { type Context, callOf, tellMilestone, type WorkerStep } from '../world.ts';
 import { instanceName } from './build-amphora.ts';
 import { AWAITS_FENCE, computeIdOf, fenceAmphora, unlessOutOfReach } from './fence-amphora.ts';
 
-/** Isolates an amphora, deletes its instance and everything that we keep of it. Its row becomes DELETED. */
-async function deleteOne(amphora: Amphora, context: Context): Promise<void> {
-  const { transaction, amphorae, secrets, externalResources } = context;
+/** Isolates an amphora and deletes its instance. Returns how to forget everything that we keep of it; its row becomes DELETED then. */
+async function deleteOne(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
+  const { amphorae, secrets, externalResources } = context;
   const confirmation = await fenceAmphora(amphora, context);
-  if (confirmation) return deleteUnreached(amphora, context);
+  if (confirmation) {
+    await deleteUnreached(amphora, context);
+    return async () => {};
+  }
   await unplug(amphora, context);
   await deleteInstance(amphora, context);
-  await transaction(async (tx) => {
-    await secrets.delete(tx, 'amphora_certificate', amphora.id);
-    await externalResources.forgetAmphora(tx, amphora.id);
-    await amphorae.setStatus(tx, amphora.id, 'DELETED');
-  });
+  return async (tx) => {
+    // They travel together.
+    await Promise.all([
+      secrets.delete(tx, 'amphora_certificate', amphora.id),
+      externalResources.forgetAmphora(tx, amphora.id),
+      amphorae.setStatus(tx, amphora.id, 'DELETED'),
+    ]);
+  };
 }
 
 async function unplug({ id: amphoraId, loadBalancerId }: Amphora, context: Context): Promise<void> {
@@ -59,18 +66,27 @@ export const deleteAmphoraInstance: WorkerStep<{ readonly amphoraId: string }> =
   name: 'delete_amphora',
   awaits: AWAITS_FENCE,
   async do({ amphoraId }, context) {
-    const amphora = await context.transaction(async (tx) => {
-      const found = await context.amphorae.get(tx, amphoraId, { lock: true });
-      if (found.status === 'ALLOCATED') throw new Superseded(`Amphora ${amphoraId} serves a load balancer.`);
-      if (found.status !== 'PENDING_DELETE' && found.status !== 'DELETED') {
-        await context.amphorae.setStatus(tx, amphoraId, 'PENDING_DELETE');
-      }
-      return found;
+    const seen = await context.amphorae.get(context.reader, amphoraId);
+    if (seen.status === 'DELETED') return;
+    // There is no way back from PENDING_DELETE, so that needs no lock.
+    const amphora = seen.status === 'PENDING_DELETE' ? seen : await mark(amphoraId, context);
+    const forget = await deleteOne(amphora, context);
+    return new Closing(async (tx) => {
+      await forget(tx);
+      return {};
     });
-    if (amphora.status !== 'DELETED') await deleteOne(amphora, context);
-    return;
   },
 };
+
+/** @throws Superseded when somebody has taken it */
+function mark(amphoraId: string, { transaction, amphorae }: Context): Promise<Amphora> {
+  return transaction(async (tx) => {
+    const found = await amphorae.get(tx, amphoraId, { lock: true });
+    if (found.status === 'ALLOCATED') throw new Superseded(`Amphora ${amphoraId} serves a load balancer.`);
+    if (found.status !== 'DELETED') await amphorae.setStatus(tx, amphoraId, 'PENDING_DELETE');
+    return found;
+  });
+}
 
 /** Deletes every amphora of the load balancer that the flow is for. */
 export const deleteAllAmphorae: WorkerStep<{ readonly loadBalancerId: string }> = {
@@ -78,8 +94,11 @@ export const deleteAllAmphorae: WorkerStep<{ readonly loadBalancerId: string }> 
   awaits: AWAITS_FENCE,
   async do({ loadBalancerId }, context) {
     const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
-    await Promise.all(all.map((amphora) => deleteOne(amphora, context)));
-    return;
+    const forgotten = await Promise.all(all.map((amphora) => deleteOne(amphora, context)));
+    return new Closing(async (tx) => {
+      for (const forget of forgotten) await forget(tx);
+      return {};
+    });
   },
 };
 

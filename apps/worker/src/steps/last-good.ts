@@ -10,8 +10,8 @@ import {
 } from '@octavia/domain';
 import { ATTR, withSpan } from '@octavia/service';
 import type { Context } from '../world.ts';
-import { BaseRefused, bisect, type Findings } from './bisect.ts';
-import { CheckedBy } from './check-all.ts';
+import { BaseRefused, bisect, type Findings, type Search } from './bisect.ts';
+import { CheckedBy, FewerAmphorae } from './check-all.ts';
 import type { Plan, Rendered } from './plan-push.ts';
 
 /** Culprits that one push looks for: each costs 2 + log2(changes) checks. The next push looks for more. */
@@ -66,16 +66,14 @@ export async function leaveOutRefused(
   const asking = new CheckedBy(by, plan, suspects.length, context);
   await forgetServed(plan, context);
   const endMs = context.remainingMs() * (1 - SEARCH_SHARE);
+  const search: Search = {
+    check: (made) => asking.ask(plan.render(changes.treeWith(made)).texts),
+    blame: (culprit, passed) => poolToBlame(culprit, passed, plan, changes, asking),
+    mayGoOn: (culprits) => culprits < MAX_CULPRITS && context.remainingMs() > endMs,
+  };
   const findings = await withSpan('find refused changes', {}, async (span) => {
     try {
-      return await bisect(suspects, refusal, {
-        check: (made) => asking.ask(plan.render(changes.treeWith(made)).texts),
-        blame: (culprit, passed) => poolToBlame(culprit, passed, plan, changes, asking),
-        mayGoOn: (culprits) => culprits < MAX_CULPRITS && context.remainingMs() > endMs,
-      });
-    } catch (error) {
-      if (error instanceof BaseRefused) throw new LastGoodRefused(plan.loadBalancerId, suspects.length, error.fault);
-      throw error;
+      return await findAmong(suspects, refusal, search, asking, plan.loadBalancerId);
     } finally {
       span.setAttributes({ [ATTR.PUSH_CHANGES]: suspects.length, [ATTR.PUSH_CHECKS]: asking.count });
     }
@@ -91,7 +89,36 @@ export async function leaveOutRefused(
     ...unknown(plan.render(changes.treeWith(new Set(findings.good)))),
     refused: [...plan.refused, ...refused],
     undecided: [...plan.undecided, ...undecided],
+    lost: asking.lost,
+    isSearched: true,
   };
+}
+
+/** Each time when an amphora has no say any more, the search begins anew: what only that one refused is taken. */
+async function findAmong(
+  suspects: readonly PendingChange[],
+  first: Fault,
+  search: Search,
+  asking: CheckedBy,
+  loadBalancerId: string,
+): Promise<Findings> {
+  const all = suspects.map(({ id }) => id);
+  for (let known: Fault | null = first; ; ) {
+    try {
+      const refusal = known ?? (await search.check(new Set(all)));
+      if (refusal === null) return { good: all, culprits: new Map(), dependents: new Map(), undecided: [] };
+      return await bisect(suspects, refusal, search);
+    } catch (error) {
+      if (error instanceof BaseRefused) leaveOutBroken(error, asking, loadBalancerId, suspects.length);
+      else if (!(error instanceof FewerAmphorae)) throw error;
+      known = null;
+    }
+  }
+}
+
+/** @throws LastGoodRefused when all of them refuse it */
+function leaveOutBroken({ fault }: BaseRefused, asking: CheckedBy, loadBalancerId: string, changes: number): void {
+  if (!asking.leaveOutBroken()) throw new LastGoodRefused(loadBalancerId, changes, fault);
 }
 
 /** From the first check on nobody knows what an amphora serves: it keeps what it was asked about, and HAProxy goes on as before. */

@@ -35,6 +35,10 @@ export interface Plan extends Rendered {
   readonly refused: readonly RefusedChange[];
   /** Ids of what is left out of the texts, with nothing known against it: it is pushed anew. */
   readonly undecided: readonly string[];
+  /** Amphorae that cannot be reached, or refuse everything, with why: nothing is pushed to them. */
+  readonly lost: ReadonlyMap<string, unknown>;
+  /** Whether refused changes have been looked for: the amphorae that are not lost have answered, and have texts that none serves. */
+  readonly isSearched: boolean;
   /** Writes the configurations for another state, for the same amphorae. */
   render(tree: LoadBalancerTree): Rendered;
 }
@@ -71,7 +75,17 @@ export function planPush(
       lb.desiredRevision,
     );
     const target = lb.desiredRevision;
-    const plan = { loadBalancerId, target, tree, refused: [], undecided: [], render, ...render(tree) };
+    const plan = {
+      loadBalancerId,
+      target,
+      tree,
+      refused: [],
+      undecided: [],
+      lost: new Map<string, unknown>(),
+      isSearched: false,
+      render,
+      ...render(tree),
+    };
     return withoutBlocked(plan, tx);
   }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
 }

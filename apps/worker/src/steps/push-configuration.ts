@@ -99,7 +99,7 @@ async function pushToAll(plan: Plan, context: Context): Promise<Pushed> {
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => ({
       amphora,
-      outcome: await pushOne(amphora, text, plan.loadBalancerId, context),
+      outcome: await pushTo(amphora, text, plan, context),
     })),
   );
   context.signal.throwIfAborted();
@@ -142,16 +142,17 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
   const first = Promise.withResolvers<void>();
   const outcomes = await Promise.all(
     plan.texts.map(async ({ amphora, text }) => {
-      if (plan.texts.length === 1)
-        return { amphora, outcome: await pushOne(amphora, text, plan.loadBalancerId, context) };
+      if (plan.texts.length === 1) return { amphora, outcome: await pushTo(amphora, text, plan, context) };
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
-      const graceMs = amphora.appliedRevision === 0 ? GRACE_OF_LOST_MS : GRACE_MS;
+      // After a search nobody's is known, and all who are not lost have just answered.
+      const wasLost = amphora.appliedRevision === 0 && !plan.isSearched;
+      const graceMs = wasLost ? GRACE_OF_LOST_MS : GRACE_MS;
       void first.promise.then(() => {
         timer = setTimeout(() => late.abort(new TooLate(amphora.id, graceMs)), graceMs);
       });
       const signal = AbortSignal.any([context.signal, late.signal]);
-      const outcome = await pushOne(amphora, text, plan.loadBalancerId, { ...context, signal });
+      const outcome = await pushTo(amphora, text, plan, { ...context, signal });
       clearTimeout(timer);
       // One that refuses tells all there is to know, too.
       if (outcome.kind !== 'unreachable') first.resolve();
@@ -159,6 +160,11 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
     }),
   );
   return outcomes;
+}
+
+async function pushTo(amphora: Amphora, text: string, plan: Plan, context: Context): Promise<Outcome> {
+  const error = plan.lost.get(amphora.id);
+  return error === undefined ? pushOne(amphora, text, plan.loadBalancerId, context) : { kind: 'unreachable', error };
 }
 
 /** The other amphora of the pair serves already. */

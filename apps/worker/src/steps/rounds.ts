@@ -17,6 +17,8 @@ export interface RoundsState {
   /** Roles of the new amphorae. Those of one round come into service together, and the next round when they serve. */
   readonly rounds: readonly (readonly AmphoraRole[])[];
   readonly newAmphorae: readonly NewAmphora[];
+  /** Why these: for people who look at the flow. */
+  readonly choices?: readonly { readonly amphoraId: string; readonly origin: string; readonly reason: string }[];
   /** New amphorae whose round is over. They serve, perhaps alone: nothing takes them back. */
   readonly settledIds?: readonly string[];
 }

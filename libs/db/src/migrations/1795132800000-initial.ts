@@ -1,4 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { HEALTH, RECORDS } from './initial-health.ts';
+import { OFFERS } from './initial-offers.ts';
 
 /** The first schema. Every id is a UUID version 7 made by us; every time is the database's. */
 export class Initial1795132800000 implements MigrationInterface {
@@ -38,49 +40,6 @@ CREATE TABLE deployment (
   host_address inet,
   updated_at timestamptz NOT NULL DEFAULT now()
 );
-`;
-
-/** Columns of what administrators offer, and of the profiles behind it. */
-const OFFER_COLUMNS = `
-  id uuid PRIMARY KEY,
-  author text NOT NULL,
-  request_id text NOT NULL,
-  revision integer NOT NULL CHECK (revision >= 1),
-  created_at timestamptz NOT NULL DEFAULT now(),
-  updated_at timestamptz
-`;
-
-const OFFERS = `
-CREATE TABLE flavor_profile (
-  ${OFFER_COLUMNS},
-  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
-  provider text NOT NULL,
-  data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object')
-);
-CREATE TABLE flavor (
-  ${OFFER_COLUMNS},
-  name text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 255),
-  description text NOT NULL DEFAULT '' CHECK (length(description) <= 255),
-  enabled boolean NOT NULL,
-  flavor_profile_id uuid NOT NULL REFERENCES flavor_profile (id)
-);
-CREATE INDEX flavor_flavor_profile ON flavor (flavor_profile_id);
-
-CREATE TABLE availability_zone_profile (
-  ${OFFER_COLUMNS},
-  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
-  provider text NOT NULL,
-  data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object')
-);
--- Callers know it by its name, which never changes.
-CREATE TABLE availability_zone (
-  ${OFFER_COLUMNS},
-  name text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 255),
-  description text NOT NULL DEFAULT '' CHECK (length(description) <= 255),
-  enabled boolean NOT NULL,
-  availability_zone_profile_id uuid NOT NULL REFERENCES availability_zone_profile (id)
-);
-CREATE INDEX availability_zone_availability_zone_profile ON availability_zone (availability_zone_profile_id);
 `;
 
 /** Columns of every object that a caller asks for. */
@@ -478,96 +437,4 @@ CREATE TABLE duty (
   last_run_at timestamptz,
   last_error text
 );
-`;
-
-const HEALTH = `
-CREATE TABLE operating_status (
-  object_id uuid PRIMARY KEY,
-  load_balancer_id uuid NOT NULL REFERENCES load_balancer (id) ON DELETE CASCADE,
-  object_kind text NOT NULL,
-  status text NOT NULL CHECK (status IN ('ONLINE', 'OFFLINE', 'DEGRADED', 'ERROR', 'NO_MONITOR', 'DRAINING')),
-  updated_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX operating_status_load_balancer ON operating_status (load_balancer_id);
-
--- Which health process owns which shards. A range per owner.
-CREATE TABLE shard_owner (
-  first integer PRIMARY KEY CHECK (first BETWEEN 0 AND 4095),
-  last integer NOT NULL CHECK (last BETWEEN first AND 4095),
-  -- host:port of the owner's gRPC server.
-  owner text,
-  epoch bigint NOT NULL DEFAULT 0,
-  lease_expires_at timestamptz
-);
-INSERT INTO shard_owner (first, last) VALUES (0, 4095);
-
--- Slot of an amphora in its page of a thousand. The generation guards a reused slot against a late batch.
-CREATE TABLE liveness_slot (
-  amphora_id uuid PRIMARY KEY,
-  shard integer NOT NULL CHECK (shard BETWEEN 0 AND 4095),
-  page integer NOT NULL,
-  slot integer NOT NULL CHECK (slot BETWEEN 0 AND 999),
-  generation integer NOT NULL DEFAULT 1,
-  UNIQUE (page, slot)
-);
-CREATE INDEX liveness_slot_shard ON liveness_slot (shard);
-
--- When each amphora of the page was last heard: entry of a slot is milliseconds before written_at, -1 for never.
-CREATE TABLE liveness_page (
-  page integer PRIMARY KEY,
-  format smallint NOT NULL DEFAULT 1,
-  epoch bigint NOT NULL,
-  written_at timestamptz NOT NULL,
-  ages_ms integer[] NOT NULL,
-  generations integer[] NOT NULL
-);
-
-CREATE TABLE listener_statistics (
-  listener_id uuid NOT NULL,
-  amphora_id uuid NOT NULL,
-  load_balancer_id uuid NOT NULL,
-  bytes_in bigint NOT NULL CHECK (bytes_in >= 0),
-  bytes_out bigint NOT NULL CHECK (bytes_out >= 0),
-  total_connections bigint NOT NULL CHECK (total_connections >= 0),
-  request_errors bigint NOT NULL CHECK (request_errors >= 0),
-  active_connections bigint NOT NULL CHECK (active_connections >= 0),
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (listener_id, amphora_id)
-);
-CREATE INDEX listener_statistics_load_balancer ON listener_statistics (load_balancer_id);
-CREATE INDEX listener_statistics_age ON listener_statistics (updated_at);
-
--- Last batch of counters taken from each sender, written with them, so that a repeated batch does not count twice.
-CREATE TABLE statistics_batch (
-  sender_id uuid NOT NULL,
-  owner text NOT NULL,
-  number bigint NOT NULL,
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (sender_id, owner)
-);
-`;
-
-const RECORDS = `
--- What happened, for watchers and operators. Readers stay below pg_snapshot_xmin: sequences become visible out of order.
-CREATE TABLE event (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
-  format smallint NOT NULL DEFAULT 1,
-  load_balancer_id uuid,
-  -- From 1 within the load balancer, given under its row lock.
-  number bigint,
-  project_id text NOT NULL,
-  author text NOT NULL,
-  request_id text NOT NULL,
-  -- Such as provisioning_status_changed.
-  kind text NOT NULL,
-  object_kind text NOT NULL,
-  object_id uuid NOT NULL,
-  payload jsonb NOT NULL,
-  traceparent text,
-  created_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX event_cursor ON event (xact, id);
-CREATE INDEX event_load_balancer ON event (load_balancer_id, id);
-CREATE INDEX event_age ON event (created_at);
 `;

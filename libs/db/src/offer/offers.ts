@@ -34,6 +34,8 @@ interface Use {
   /** SQL that is true while `$1`, its id, is referred to. */
   readonly exists: string;
   readonly by: string;
+  /** To whoever would delete it. */
+  readonly advice: string;
 }
 
 /** What flavors, availability zones and their profiles have in common. */
@@ -102,7 +104,7 @@ abstract class Offers<T extends Offered> {
   /** @throws NotFound, EtagMismatch, InUse */
   async delete(tx: Tx, id: string, etag = ''): Promise<void> {
     const { name } = await this.lockMatching(tx, id, etag);
-    if (await this.isUsed(tx, id)) throw this.inUse(name, `Delete every ${this.#use.by} that uses it first.`);
+    if (await this.isUsed(tx, id)) throw this.inUse(name, this.#use.advice);
     await tx.query(`DELETE FROM ${this.#table.name} WHERE id = $1`, [id]);
   }
 
@@ -146,7 +148,11 @@ function taken(noun: string, name: string): AlreadyExists {
 /** What flavors mean to the provider. */
 export class FlavorProfiles extends Offers<FlavorProfile> {
   constructor() {
-    const use = { exists: 'SELECT 1 FROM flavor WHERE flavor_profile_id = $1', by: 'flavor' };
+    const use = {
+      exists: 'SELECT 1 FROM flavor WHERE flavor_profile_id = $1',
+      by: 'flavor',
+      advice: 'Delete every flavor that uses it first.',
+    };
     super('flavor profile', new Table(flavorProfileSchema), use);
   }
 }
@@ -157,6 +163,7 @@ export class Flavors extends Offers<Flavor> {
     const use = {
       exists: 'SELECT 1 FROM load_balancer WHERE flavor_id = $1 AND deleted_at IS NULL',
       by: 'load balancer',
+      advice: 'Disable it, so that no new one takes it, or delete every load balancer that has it first.',
     };
     super('flavor', new Table(flavorSchema), use);
   }
@@ -168,6 +175,7 @@ export class AvailabilityZoneProfiles extends Offers<AvailabilityZoneProfile> {
     const use = {
       exists: 'SELECT 1 FROM availability_zone WHERE availability_zone_profile_id = $1',
       by: 'availability zone',
+      advice: 'Delete every availability zone that uses it first.',
     };
     super('availability zone profile', new Table(availabilityZoneProfileSchema), use);
   }
@@ -180,6 +188,7 @@ export class AvailabilityZones extends Offers<AvailabilityZone> {
       exists: `SELECT 1 FROM load_balancer AS lb JOIN availability_zone AS zone ON zone.name = lb.availability_zone
                WHERE zone.id = $1 AND lb.deleted_at IS NULL`,
       by: 'load balancer',
+      advice: 'Disable it, so that no new one takes it, or delete every load balancer that has it first.',
     };
     super('availability zone', new Table(availabilityZoneSchema), use);
   }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { formatIpv4, parseIpv4 } from '../addresses.ts';
 import { makeNamespace, plugPair, removeNamespace, unplugPairs } from '../namespaces/amphora-network.ts';
 import { ipBatch, ipShow } from '../namespaces/ip.ts';
@@ -6,6 +6,11 @@ import { amphoraNames, type NamespacePlan, pairNames } from '../namespaces/plan.
 
 /** How long a guest may take for one command; longer than any of them should. Milliseconds. */
 const TIMEOUT_MS = 30_000;
+
+/** Whether tests may make namespaces here: root may, and not in every container. */
+export function mayMakeNamespaces(): boolean {
+  return process.geteuid?.() === 0 && spawnSync('unshare', ['--net', 'ip', 'link', 'show', 'lo']).status === 0;
+}
 
 /** Another host on the VIPs' network: a namespace with one interface, for clients and members of tests. */
 export class Guest {

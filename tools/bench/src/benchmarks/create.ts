@@ -29,7 +29,7 @@ export const createCold: Benchmark = {
 
 async function measure(spares: string, trials: number, goal: Goal, signal: AbortSignal): Promise<Figure[]> {
   const installation = await Installation.start({ SPARE_AMPHORA_POOL_SIZE: spares }, { signal });
-  const web = await startWeb();
+  const web = await startWeb(await installation.api.hostAddress());
   try {
     const measured: Trial[] = [];
     for (let trial = 0; trial < trials && !signal.aborted; trial++) {
@@ -62,7 +62,7 @@ export function untilSpare({ api }: Installation): Promise<void> {
 async function createOne({ api }: Installation, web: Web): Promise<Trial> {
   const startedAt = performance.now();
   const { id, vip } = await api.createLoadBalancer();
-  await api.addMember(await api.addListener(id, PORT), web.port);
+  await api.addMember(await api.addListener(id, PORT), web.port, web.address);
   const acceptedAt = performance.now();
   const { at } = await untilAnswer(vip, PORT, ANSWER_LIMIT_MS);
   await api.deleteLoadBalancer(id);

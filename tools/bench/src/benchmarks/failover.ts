@@ -25,13 +25,13 @@ export const failover: Benchmark = {
   what: 'kill -9 of all processes of an amphora, to the first good request from its successor (local drivers, a spare)',
   async run(signal) {
     const installation = await Installation.start({}, { signal });
-    const web = await startWeb();
+    const web = await startWeb(await installation.api.hostAddress());
     const database = await installation.database();
     try {
       await untilSpare(installation);
       const { api } = installation;
       const { id, vip } = await api.createLoadBalancer();
-      await api.addMember(await api.addListener(id, PORT), web.port);
+      await api.addMember(await api.addListener(id, PORT), web.port, web.address);
       await untilAnswer(vip, PORT, LIMIT_MS);
       const timelines: Timeline[] = [];
       for (let trial = 0; trial < TRIALS && !signal.aborted; trial++) {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { group, leaf, run } from '../grammar.ts';
-import { integer, withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
+import { choice, integer, withAdminState, withTag, withTagChange, withTagRemoval, withWait } from '../options.ts';
+import { TOPOLOGIES } from '../words.ts';
 import { withFilters } from './filters.ts';
 
 const load = () => import('../resources/load-balancer.ts');
@@ -96,6 +97,7 @@ function addChanges(parent: Command): void {
   const create = leaf(parent, 'create', 'Create a load balancer', [
     'loadbalancer create --name web --wait',
     'loadbalancer create --name web --vip-address 127.0.1.7 --tag shop',
+    'loadbalancer create --name web --topology ACTIVE_STANDBY --wait',
   ])
     .option('--name <name>', 'its name')
     .option('--description <description>', 'its description')
@@ -103,7 +105,8 @@ function addChanges(parent: Command): void {
     .option('--vip-address <address>', 'the VIP (default: a free address of the subnet)')
     .option('--provider <provider>', 'provider (default: amphora)')
     .option('--flavor <flavor>', 'flavor (name or id)')
-    .option('--availability-zone <zone>', 'availability zone (name)');
+    .option('--availability-zone <zone>', 'availability zone (name)')
+    .option('--topology <topology>', `${TOPOLOGIES.join(', ')} (default: that of the flavor)`, choice(TOPOLOGIES));
   withWait(withTag(withAdminState(create))).action(run(async () => (await load()).create));
 
   const set = leaf(parent, 'set', 'Change a load balancer', ['loadbalancer set --name shop --wait web'])

@@ -23,9 +23,9 @@ export function addSystemCommands(program: Command): void {
     .action(run(async () => (await load()).status));
 
   const capability = group(program, 'capability', 'What load balancers of this deployment can do');
-  leaf(capability, 'list', 'List protocols, algorithms, checks and session persistence', ['capability list']).action(
-    run(async () => (await load()).capabilities),
-  );
+  leaf(capability, 'list', 'List protocols, algorithms, checks, session persistence and topologies', [
+    'capability list',
+  ]).action(run(async () => (await load()).capabilities));
 
   const breaker = group(
     program,

@@ -30,6 +30,7 @@ function amphoraeIn(status: AmphoraStatus): Resource<Amphora> {
       agent_port: amphora.agentPort || null,
       vrrp_ip: orNull(amphora.vrrpIp),
       ha_ip: orNull(amphora.haIp),
+      vrrp_interface: orNull(amphora.vrrpInterface),
       cached_zone: orNull(amphora.cachedZone),
       image_id: orNull(amphora.imageId),
       compute_flavor: orNull(amphora.computeFlavor),

@@ -3,7 +3,7 @@ import { Flow, FlowState, FlowServiceService as service } from '@octavia/proto';
 import { CliError } from '../errors.ts';
 import { follow } from '../follow.ts';
 import type { Action } from '../grammar.ts';
-import { formatList, formatObject, printable, type View } from '../output/format.ts';
+import { type Cell, formatList, formatObject, printable, type View } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { fromWord, toWord } from '../words.ts';
 import { loadBalancers } from './load-balancer.ts';
@@ -184,7 +184,13 @@ function stepView(step: Flow['steps'][number]): View {
     started_at: timeView(step.startedAt),
     finished_at: timeView(step.finishedAt),
     last_error: errorView(step.lastError),
+    output: outputView(step.output),
   };
+}
+
+/** What programs get of it; a table has no room. */
+function outputView(output: string): Cell {
+  return output ? (JSON.parse(output) as Cell) : null;
 }
 
 function errorView(error: Flow['lastError']): string | null {

@@ -1,5 +1,5 @@
 /** What `loadbalancer …` does. */
-import { LoadBalancer, LoadBalancerServiceService as service } from '@octavia/proto';
+import { LoadBalancer, LoadBalancerServiceService as service, type Topology } from '@octavia/proto';
 import type { Action } from '../grammar.ts';
 import {
   type AdminStateOptions,
@@ -8,7 +8,7 @@ import {
   type TagRemovalOptions,
   type WaitOptions,
 } from '../options.ts';
-import { toWord } from '../words.ts';
+import { fromWord, toWord } from '../words.ts';
 import { change, changedTags, etagFor, remainingTags, type Values } from './change.ts';
 import type { FilterOptions } from './filter.ts';
 import { flavors } from './flavor.ts';
@@ -57,6 +57,7 @@ interface CreateOptions extends AdminStateOptions, WaitOptions {
   readonly provider?: string;
   readonly flavor?: string;
   readonly availabilityZone?: string;
+  readonly topology?: string;
   readonly tag?: string[];
 }
 
@@ -73,6 +74,7 @@ export const create: Action<CreateOptions> = async (session, _args, options) => 
       provider: options.provider,
       flavorId,
       availabilityZone: options.availabilityZone,
+      topology: options.topology === undefined ? undefined : fromWord<Topology>('TOPOLOGY', options.topology),
       tags: options.tag,
     }),
     requestId: session.requestId,

@@ -122,6 +122,7 @@ export const capabilities: Action<object> = async (session) => {
     ...named('lb_algorithm', 'LB_ALGORITHM', found.lbAlgorithms),
     ...named('health monitor type', 'HEALTH_MONITOR_TYPE', found.healthMonitorTypes),
     ...named('session persistence type', 'TYPE', found.sessionPersistenceTypes),
+    ...named('topology', 'TOPOLOGY', found.topologies),
   ];
   await session.printList(rows, ['kind', 'name'], ['kind', 'name']);
 };

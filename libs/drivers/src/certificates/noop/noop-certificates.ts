@@ -9,13 +9,24 @@ import { type Issuer, issueAgentCertificate, makeAuthority } from '../issue.ts';
 
 const VALIDITY_MS = 30 * 24 * 3600 * 1000;
 
+export interface NoopCertificatesOptions extends NoopOptions {
+  /**
+   * True: a key and a certificate for each amphora, for agents that are real. False: all get the same pair, made once, because noop
+   * agents look at none, and making one takes longer than all else of a noop amphora. Default: true.
+   */
+  readonly isReal?: boolean;
+}
+
 /** A CA in memory, made anew in each process: its certificates are good, and nobody else trusts them. */
 export class NoopCertificatesDriver implements CertificatesDriver {
   readonly name = 'noop';
   readonly control: NoopControl;
+  readonly #isReal: boolean;
+  #shared: Promise<IssuedCertificate> | null = null;
   #authority: Promise<Issuer> | null = null;
 
-  constructor(options: NoopOptions = {}) {
+  constructor(options: NoopCertificatesOptions = {}) {
+    this.#isReal = options.isReal ?? true;
     this.control = new NoopControl({
       driver: 'noop certificates',
       fences: new MemoryFences(), // An issued certificate changes nothing, so there is nothing to fence between processes.
@@ -25,8 +36,8 @@ export class NoopCertificatesDriver implements CertificatesDriver {
   }
 
   issueAgentCertificate(amphoraId: string, context?: CallContext): Promise<IssuedCertificate> {
-    return this.control.run('issueAgentCertificate', [amphoraId], context, async () =>
-      issueAgentCertificate(await this.#issuer(), amphoraId, 'EC', VALIDITY_MS),
+    return this.control.run('issueAgentCertificate', [amphoraId], context, () =>
+      this.#isReal ? this.#issue(amphoraId) : this.#share(),
     );
   }
 
@@ -38,6 +49,16 @@ export class NoopCertificatesDriver implements CertificatesDriver {
   }
 
   async close(): Promise<void> {}
+
+  async #issue(name: string): Promise<IssuedCertificate> {
+    return issueAgentCertificate(await this.#issuer(), name, 'EC', VALIDITY_MS);
+  }
+
+  /** Whatever the one pair says, what is known of an amphora's certificate is that it was issued now. */
+  async #share(): Promise<IssuedCertificate> {
+    this.#shared ??= this.#issue('noop');
+    return { ...(await this.#shared), expiresAt: new Date(Math.floor((Date.now() + VALIDITY_MS) / 1000) * 1000) };
+  }
 
   #issuer(): Promise<Issuer> {
     this.#authority ??= makeAuthority('octavia noop CA');

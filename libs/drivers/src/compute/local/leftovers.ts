@@ -93,13 +93,15 @@ async function cgroups({ hostId }: Host): Promise<Leftover[]> {
   return cgroupFolders(hostId).map(({ path, amphoraId }) => of('cgroup', path, amphoraId));
 }
 
-/** Namespaces and interfaces. Bridges are the installation's, not an amphora's. */
+/** Namespaces and interfaces of amphorae. Bridges are the installation's, and people attach clients of their own. */
 async function kernel({ namespaces, hostId }: Host): Promise<Leftover[]> {
   if (!namespaces) return [];
   const holdings = await kernelHoldings(namespaces.prefix, hostId);
   return [
-    ...holdings.namespaces.map(({ name, amphoraId }) => of('namespace', name, amphoraId)),
-    ...holdings.links.flatMap(({ name, amphoraId }) => (amphoraId === null ? [] : [of('link', name, amphoraId)])),
+    ...holdings.namespaces.flatMap(({ name, amphoraId }) =>
+      isUuid(amphoraId) ? [of('namespace', name, amphoraId)] : [],
+    ),
+    ...holdings.links.flatMap(({ name, amphoraId }) => (isUuid(amphoraId ?? '') ? [of('link', name, amphoraId)] : [])),
   ];
 }
 

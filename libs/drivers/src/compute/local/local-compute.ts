@@ -75,16 +75,19 @@ export class LocalComputeDriver implements ComputeDriver {
       if (readClaim(paths) === null) {
         const kept = await readRecord(paths.record);
         if (kept) this.#checkOwner(kept, hostId);
-        await buildInstance({
-          request,
-          context,
-          hostId,
-          paths,
-          leases: this.#leases,
-          fences: this.#fences,
-          options: this.#options,
-        });
-        await this.#withdrawIfFenced(amphoraId);
+        try {
+          await buildInstance({
+            request,
+            context,
+            hostId,
+            paths,
+            leases: this.#leases,
+            fences: this.#fences,
+            options: this.#options,
+          });
+        } finally {
+          await this.#withdrawIfFenced(amphoraId);
+        }
       }
       return `${hostId}:${amphoraId}`;
     });
@@ -232,7 +235,10 @@ export class LocalComputeDriver implements ComputeDriver {
     if (record.hostId !== hostId) throw new InstanceOfAnotherHost(`${record.hostId}:${record.amphoraId}`, hostId);
   }
 
-  /** Takes back the network that a build gave to an amphora that was fenced meanwhile: its agent has ended by itself. */
+  /**
+   * Takes back the network that a build, which was stopped half-way and woke up, gave to an amphora that was fenced or deleted meanwhile. Its
+   * agent, if it came so far, has ended by itself.
+   */
   async #withdrawIfFenced(amphoraId: string): Promise<void> {
     const { namespaces } = this.#options;
     if (!namespaces || !(await this.#marks.has(amphoraId))) return;

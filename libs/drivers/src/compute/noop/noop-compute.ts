@@ -137,7 +137,7 @@ export class NoopComputeDriver implements ComputeDriver {
   removeLeftover(leftover: Leftover, context?: CallContext): Promise<void> {
     return this.control.run('removeLeftover', [leftover], context, async () => {
       const amphoraId = this.#amphoraOf(leftover.name);
-      await this.#world.store.put('gone', amphoraId, true);
+      await this.#world.store.put('gone', amphoraId, 'deleted' satisfies Gone);
       await this.#world.store.delete('instances', amphoraId);
     });
   }

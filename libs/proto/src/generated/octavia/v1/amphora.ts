@@ -207,6 +207,7 @@ export interface Amphora {
   /** Where its agent answers. */
   lbNetworkIp: string;
   agentPort: number;
+  /** Its own address in the VIP's subnet. Of a pair it is never the VIP. */
   vrrpIp: string;
   /** The VIP, while it holds one. */
   haIp: string;
@@ -246,6 +247,8 @@ export interface Amphora {
     | undefined;
   /** Who that was. */
   fenceConfirmedBy: string;
+  /** Of a pair: name of the interface in the amphora that has its own address in the VIP's subnet (`vrrp_ip`). Empty otherwise. */
+  vrrpInterface: string;
 }
 
 /** Request of GetAmphora. */
@@ -366,6 +369,7 @@ function createBaseAmphora(): Amphora {
     computeHost: "",
     fenceConfirmedAt: undefined,
     fenceConfirmedBy: "",
+    vrrpInterface: "",
   };
 }
 
@@ -448,6 +452,9 @@ export const Amphora: MessageFns<Amphora> = {
     }
     if (message.fenceConfirmedBy !== "") {
       writer.uint32(210).string(message.fenceConfirmedBy);
+    }
+    if (message.vrrpInterface !== "") {
+      writer.uint32(218).string(message.vrrpInterface);
     }
     return writer;
   },
@@ -673,6 +680,14 @@ export const Amphora: MessageFns<Amphora> = {
             message.fenceConfirmedBy = reader.string();
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.vrrpInterface = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -793,6 +808,11 @@ export const Amphora: MessageFns<Amphora> = {
         : isSet(object.fence_confirmed_by)
         ? globalThis.String(object.fence_confirmed_by)
         : "",
+      vrrpInterface: isSet(object.vrrpInterface)
+        ? globalThis.String(object.vrrpInterface)
+        : isSet(object.vrrp_interface)
+        ? globalThis.String(object.vrrp_interface)
+        : "",
     };
   },
 
@@ -876,6 +896,9 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.fenceConfirmedBy !== "") {
       obj.fenceConfirmedBy = message.fenceConfirmedBy;
     }
+    if (message.vrrpInterface !== "") {
+      obj.vrrpInterface = message.vrrpInterface;
+    }
     return obj;
   },
 
@@ -910,6 +933,7 @@ export const Amphora: MessageFns<Amphora> = {
     message.computeHost = object.computeHost ?? "";
     message.fenceConfirmedAt = object.fenceConfirmedAt ?? undefined;
     message.fenceConfirmedBy = object.fenceConfirmedBy ?? "";
+    message.vrrpInterface = object.vrrpInterface ?? "";
     return message;
   },
 };

@@ -202,7 +202,11 @@ export interface FlowStep {
     | Date
     | undefined;
   /** Of the last try that failed. Unset when none did. */
-  lastError?: FlowError | undefined;
+  lastError?:
+    | FlowError
+    | undefined;
+  /** What of its output is for people, as JSON: `choices` of amphorae and their reasons. Empty: nothing. */
+  output: string;
 }
 
 /** A flow. All fields are output only. */
@@ -404,6 +408,7 @@ function createBaseFlowStep(): FlowStep {
     startedAt: undefined,
     finishedAt: undefined,
     lastError: undefined,
+    output: "",
   };
 }
 
@@ -426,6 +431,9 @@ export const FlowStep: MessageFns<FlowStep> = {
     }
     if (message.lastError !== undefined) {
       FlowError.encode(message.lastError, writer.uint32(50).fork()).join();
+    }
+    if (message.output !== "") {
+      writer.uint32(58).string(message.output);
     }
     return writer;
   },
@@ -491,6 +499,14 @@ export const FlowStep: MessageFns<FlowStep> = {
             message.lastError = FlowError.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.output = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -523,6 +539,7 @@ export const FlowStep: MessageFns<FlowStep> = {
         : isSet(object.last_error)
         ? FlowError.fromJSON(object.last_error)
         : undefined,
+      output: isSet(object.output) ? globalThis.String(object.output) : "",
     };
   },
 
@@ -546,6 +563,9 @@ export const FlowStep: MessageFns<FlowStep> = {
     if (message.lastError !== undefined) {
       obj.lastError = FlowError.toJSON(message.lastError);
     }
+    if (message.output !== "") {
+      obj.output = message.output;
+    }
     return obj;
   },
 
@@ -562,6 +582,7 @@ export const FlowStep: MessageFns<FlowStep> = {
     message.lastError = (object.lastError !== undefined && object.lastError !== null)
       ? FlowError.fromPartial(object.lastError)
       : undefined;
+    message.output = object.output ?? "";
     return message;
   },
 };

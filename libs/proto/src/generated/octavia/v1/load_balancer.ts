@@ -140,7 +140,11 @@ export interface LoadBalancer {
    * or VIP_NETWORK_NOT_ALLOWED when the zone does not take the network of the VIP.
    */
   availabilityZone: string;
-  /** Output only. From the flavor, else the deployment's default. */
+  /**
+   * If omitted: that of the flavor, else the deployment's default. Cannot be changed. Fails with INVALID_ARGUMENT
+   * (TOPOLOGY_OF_FLAVOR) when the flavor says another, and with FAILED_PRECONDITION (UNSUPPORTED_BY_PROVIDER) when it is none
+   * that the deployment can carry: GetCapabilities lists them.
+   */
   topology: Topology;
   /** Output only. */
   provisioningStatus: ProvisioningStatus;

@@ -27,6 +27,7 @@ import {
   healthMonitorTypeToNumber,
 } from "./health_monitor.ts";
 import { Protocol, protocolFromJSON, protocolToJSON, protocolToNumber } from "./listener.ts";
+import { Topology, topologyFromJSON, topologyToJSON, topologyToNumber } from "./load_balancer.ts";
 import {
   LbAlgorithm,
   lbAlgorithmFromJSON,
@@ -51,6 +52,8 @@ export interface Capabilities {
   lbAlgorithms: LbAlgorithm[];
   healthMonitorTypes: HealthMonitorType[];
   sessionPersistenceTypes: SessionPersistence_Type[];
+  /** Empty until a worker has told what its drivers can carry. */
+  topologies: Topology[];
 }
 
 /** Request of GetSystemStatus. */
@@ -269,6 +272,7 @@ function createBaseCapabilities(): Capabilities {
     lbAlgorithms: [],
     healthMonitorTypes: [],
     sessionPersistenceTypes: [],
+    topologies: [],
   };
 }
 
@@ -306,6 +310,13 @@ export const Capabilities: MessageFns<Capabilities> = {
       writer.uint32(42).fork();
       for (const v of message.sessionPersistenceTypes) {
         writer.int32(sessionPersistence_TypeToNumber(v));
+      }
+      writer.join();
+    }
+    if (message.topologies.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.topologies) {
+        writer.int32(topologyToNumber(v));
       }
       writer.join();
     }
@@ -415,6 +426,24 @@ export const Capabilities: MessageFns<Capabilities> = {
 
             break;
           }
+          case 6: {
+            if (tag === 48) {
+              message.topologies.push(topologyFromJSON(reader.int32()));
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.topologies.push(topologyFromJSON(reader.int32()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -454,6 +483,9 @@ export const Capabilities: MessageFns<Capabilities> = {
         : globalThis.Array.isArray(object?.session_persistence_types)
         ? object.session_persistence_types.map((e: any) => sessionPersistence_TypeFromJSON(e))
         : [],
+      topologies: globalThis.Array.isArray(object?.topologies)
+        ? object.topologies.map((e: any) => topologyFromJSON(e))
+        : [],
     };
   },
 
@@ -474,6 +506,9 @@ export const Capabilities: MessageFns<Capabilities> = {
     if (message.sessionPersistenceTypes?.length) {
       obj.sessionPersistenceTypes = message.sessionPersistenceTypes.map((e) => sessionPersistence_TypeToJSON(e));
     }
+    if (message.topologies?.length) {
+      obj.topologies = message.topologies.map((e) => topologyToJSON(e));
+    }
     return obj;
   },
 
@@ -487,6 +522,7 @@ export const Capabilities: MessageFns<Capabilities> = {
     message.lbAlgorithms = object.lbAlgorithms?.map((e) => e) || [];
     message.healthMonitorTypes = object.healthMonitorTypes?.map((e) => e) || [];
     message.sessionPersistenceTypes = object.sessionPersistenceTypes?.map((e) => e) || [];
+    message.topologies = object.topologies?.map((e) => e) || [];
     return message;
   },
 };
