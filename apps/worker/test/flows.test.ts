@@ -358,6 +358,24 @@ describe('failing over', () => {
     expect(await world.listener(listener)).toMatchObject({ provisioning_status: 'ACTIVE' });
   });
 
+  it('leaves nothing to do to a creation that waited while a failover went before it', async () => {
+    const busy = await TestWorld.open();
+    try {
+      const id = await busy.create();
+      await busy.db.transaction((tx) => busy.flows.start(tx, failoverLoadBalancer(id, requester)));
+      await busy.work();
+      expect(await busy.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+      const [amphora, ...others] = await busy.serving(id);
+      expect(others).toEqual([]);
+      expect(await busy.network.holders(id)).toEqual([amphora?.id]);
+      expect((await busy.compute.list()).map(({ amphoraId, status }) => [amphoraId, status])).toEqual([
+        [amphora?.id, 'ACTIVE'],
+      ]);
+    } finally {
+      await busy.close();
+    }
+  });
+
   it("replaces the amphora on an operator's word", async () => {
     const id = await world.create();
     await world.settled(id);

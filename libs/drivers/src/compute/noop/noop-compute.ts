@@ -67,7 +67,12 @@ export class NoopComputeDriver implements ComputeDriver {
         throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
       }
       // One after the other, so that two of a pair, built at once, see each other.
-      const placed = this.#placing.then(() => this.#place(request));
+      const placed = this.#placing.then(async () => {
+        // It may have waited for long: whoever asked has gone on without it, and may have deleted what is not there yet.
+        context?.signal?.throwIfAborted();
+        await this.#world.fences.admit(context);
+        await this.#place(request);
+      });
       this.#placing = placed.catch(() => {});
       await placed;
       return PREFIX + amphoraId;
@@ -214,6 +219,7 @@ export class NoopComputeDriver implements ComputeDriver {
 
   /** The host with the fewest instances, those of `apartFrom` last. */
   async #hostFor(apartFrom: readonly string[]): Promise<string | null> {
+    if (this.#hosts.length === 0) return null;
     const load = new Map(this.#hosts.map((host) => [host, 0]));
     for (const amphoraId of await this.#world.store.keys('instances')) {
       const host = (await this.#world.store.get<Kept>('instances', amphoraId))?.host;
