@@ -18,7 +18,7 @@ export * from './compute/noop/noop-compute.ts';
 export * from './errors.ts';
 export type * from './leftover.ts';
 export { addressesIn, type KernelHoldings, kernelHoldings } from './namespaces/holdings.ts';
-export { amphoraNames, type NamespacePlan, namespacePlan, pairNames } from './namespaces/plan.ts';
+export { amphoraNames, type NamespacePlan, type NetworkKind, namespacePlan, pairNames } from './namespaces/plan.ts';
 export { type PrepareRequest, preparedPlan, prepareNamespaces, removeNamespaces } from './namespaces/prepare.ts';
 export * from './network/local/local-network.ts';
 export * from './network/network-driver.ts';

@@ -12,6 +12,7 @@ import {
   Pool,
   PoolServiceClient,
   SystemServiceClient,
+  type Topology,
 } from '@octavia/proto';
 import { type RpcClientOptions, rpcClient } from '@octavia/service';
 
@@ -54,8 +55,8 @@ export class Api {
     for (const client of clients) client.close();
   }
 
-  async createLoadBalancer(): Promise<{ id: string; vip: string }> {
-    const loadBalancer = LoadBalancer.fromPartial({});
+  async createLoadBalancer(topology: Topology = 'TOPOLOGY_UNSPECIFIED'): Promise<{ id: string; vip: string }> {
+    const loadBalancer = LoadBalancer.fromPartial({ topology });
     const { id, vipAddress } = await this.#loadBalancers.createLoadBalancer({ loadBalancer, requestId: '' }, options);
     return { id, vip: vipAddress };
   }

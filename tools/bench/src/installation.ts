@@ -54,11 +54,17 @@ export class Installation {
    */
   static async start(
     settings: Readonly<Record<string, string>> = {},
-    options: { readonly home?: string; readonly command?: readonly string[]; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly home?: string;
+      readonly mode?: 'namespaces';
+      readonly command?: readonly string[];
+      readonly signal?: AbortSignal;
+    } = {},
   ): Promise<Installation> {
     options.signal?.throwIfAborted();
     const home = options.home ?? Installation.newHome();
-    const [program = process.execPath, ...args] = options.command ?? [process.execPath, LAUNCHER, 'start'];
+    const mode = options.mode ? ['--mode', options.mode] : [];
+    const [program = process.execPath, ...args] = options.command ?? [process.execPath, LAUNCHER, 'start', ...mode];
     const startedAt = performance.now();
     const env: NodeJS.ProcessEnv = { ...cleanEnvironment(), LOG_LEVEL: 'warn', ...settings, OCTAVIA_HOME: home };
     const child = spawn(program, args, { cwd: CLONE, env, stdio: ['ignore', 'pipe', 'pipe'] });

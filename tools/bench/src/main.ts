@@ -1,24 +1,32 @@
 /** Measures the controller on this machine. Each benchmark starts an installation of its own, ends by itself and cleans up. */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createCold, createWarm } from './benchmarks/create.ts';
 import { failover } from './benchmarks/failover.ts';
+import { kills } from './benchmarks/kills.ts';
 import { many } from './benchmarks/many.ts';
 import { member } from './benchmarks/member.ts';
 import { memory } from './benchmarks/memory.ts';
 import { noop } from './benchmarks/noop.ts';
 import { start } from './benchmarks/start.ts';
+import { twoMacs } from './benchmarks/two-macs.ts';
 import { stopAll } from './installation.ts';
 import { type Benchmark, isMet } from './measure.ts';
-import { machine, markdown, type Result, readable } from './report.ts';
+import { machine, markdown, type Result, readable, TABLE_HEAD } from './report.ts';
 
-const ALL: readonly Benchmark[] = [noop, many, memory, start, createWarm, createCold, member, failover];
+const ALL: readonly Benchmark[] = [noop, many, memory, start, createWarm, createCold, member, failover, kills, twoMacs];
 
 /** No benchmark takes longer, in milliseconds. */
 const LIMIT_MS = 600_000;
+/** A long one kills 250 times, which takes 10 s each, or 20 s on a busy machine. */
+const LONG_LIMIT_MS = 6_000_000;
 
-const USAGE = `npm run bench -- [--json | --markdown] [NAME...]
+const USAGE = `npm run bench -- [--json | --markdown] [--times N] [--output FILE] [NAME...]
 
-${ALL.map(({ name, what }) => `  ${name.padEnd(12)} ${what}`).join('\n')}
+${ALL.map(({ name, what, isLong }) => `  ${name.padEnd(12)} ${what}${isLong ? '; by name only' : ''}`).join('\n')}
+
+--times   how often each thing is done, of those that run by name only
+--output  a file for the rows that --markdown prints
 `;
 
 async function main(): Promise<number> {
@@ -26,6 +34,8 @@ async function main(): Promise<number> {
     options: {
       json: { type: 'boolean', default: false },
       markdown: { type: 'boolean', default: false },
+      times: { type: 'string' },
+      output: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
     allowPositionals: true,
@@ -35,23 +45,30 @@ async function main(): Promise<number> {
     process.stdout.write(unknown.length > 0 ? `There is no benchmark ${unknown.join(', ')}.\n${USAGE}` : USAGE);
     return unknown.length > 0 ? 64 : 0;
   }
-  const chosen = ALL.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  if (values.times !== undefined && !/^[1-9]\d{0,3}$/.test(values.times)) {
+    process.stdout.write(`--times is a number from 1 to 9999.\n${USAGE}`);
+    return 64;
+  }
+  const times = values.times === undefined ? undefined : Number(values.times);
+  const chosen = ALL.filter(({ name, isLong }) => (positionals.length === 0 ? !isLong : positionals.includes(name)));
   const say = (text: string): void => void (values.json || process.stdout.write(`${text}\n`));
   say(machine());
   const results: Result[] = [];
   for (const benchmark of chosen) {
-    const result = await runOne(benchmark);
+    const result = await runOne(benchmark, times);
     results.push(result);
     say(values.markdown ? markdown(result) : `\n${readable(result)}`);
   }
+  if (values.output !== undefined) writeFileSync(values.output, `${TABLE_HEAD}\n${results.map(markdown).join('\n')}\n`);
   if (values.json) process.stdout.write(`${JSON.stringify({ machine: machine(), results }, null, 2)}\n`);
   return results.some(({ figures }) => figures.some((figure) => isMet(figure) === false)) ? 1 : 0;
 }
 
-async function runOne(benchmark: Benchmark): Promise<Result> {
+async function runOne(benchmark: Benchmark, times?: number): Promise<Result> {
   const startedAt = performance.now();
-  const signal = AbortSignal.any([AbortSignal.timeout(LIMIT_MS), broken.signal]);
-  const figures = await benchmark.run(signal);
+  const limitMs = benchmark.isLong ? LONG_LIMIT_MS : LIMIT_MS;
+  const signal = AbortSignal.any([AbortSignal.timeout(limitMs), broken.signal]);
+  const figures = await benchmark.run(signal, times);
   signal.throwIfAborted();
   const { name, what } = benchmark;
   return { benchmark: { name, what }, figures, seconds: (performance.now() - startedAt) / 1000 };

@@ -24,8 +24,10 @@ export interface Goal {
 export interface Benchmark {
   readonly name: string;
   readonly what: string;
-  /** Ends by itself, bounded in time, and leaves nothing behind; `signal` ends it early. */
-  run(signal: AbortSignal): Promise<Figure[]>;
+  /** It takes so long that it is run only when it is asked for by name. */
+  readonly isLong?: boolean;
+  /** Ends by itself, bounded in time, and leaves nothing behind; `signal` ends it early. `times`: how often, where that can be chosen. */
+  run(signal: AbortSignal, times?: number): Promise<Figure[]>;
 }
 
 /** Value at quantile `q` (0 to 1) by the nearest rank: a value that was measured. NaN without values. */

@@ -28,6 +28,9 @@ export function readable({ benchmark, figures, seconds }: Result): string {
   return [`${benchmark.name}: ${benchmark.what}, took ${seconds.toFixed(0)} s`, ...lines].join('\n');
 }
 
+/** Above the rows of `markdown`. */
+export const TABLE_HEAD = '| what | measured | goal | | n | command |\n| --- | --- | --- | --- | --- | --- |';
+
 /** Rows of the table in docs/benchmarks.md. */
 export function markdown({ benchmark, figures }: Result): string {
   const command = `\`npm run bench -- ${benchmark.name}\``;

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Guest } from '@octavia/drivers/testing';
+
+/** A frame with the VIP as its sender. */
+export interface Frame {
+  /** By Date.now(). */
+  readonly at: number;
+  readonly mac: string;
+}
+
+/**
+ * Reads all frames of the guest's interface from a packet socket, which Node has not; perl-base is in every Debian. A line for each
+ * frame whose sender is the VIP: by IPv4, or by ARP, asked or unasked. 17 is AF_PACKET, 3 SOCK_RAW, 0x0300 ETH_P_ALL in network order.
+ */
+const SCRIPT = `
+use strict; use Socket; use Time::HiRes qw(time);
+my $vip = inet_aton($ARGV[0]); $| = 1;
+socket(my $socket, 17, 3, 0x0300) or die "no packet socket: $!";
+print "ready\\n";
+while (1) {
+  my $from = recv($socket, my $frame, 128, 0);
+  next unless defined $from && length $frame >= 34;
+  # What this machine sends itself: sll_pkttype 4.
+  next if unpack('x10 C', $from) == 4;
+  my $type = unpack('x12 n', $frame);
+  my $sender = $type == 0x0806 ? substr($frame, 28, 4) : $type == 0x0800 ? substr($frame, 26, 4) : '';
+  next unless $sender eq $vip;
+  printf "%d %s\\n", time * 1000, join(':', map { sprintf '%02x', $_ } unpack('x6 C6', $frame));
+}
+`;
+
+/** Whose frames from a VIP reach a client, and when. */
+export class Frames {
+  readonly #child: ChildProcess;
+  #seen: Frame[] = [];
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Listens from now on. @throws Error when it cannot */
+  static async open(guest: Guest, vip: string): Promise<Frames> {
+    const command = ['netns', 'exec', guest.namespace, 'perl', '-e', SCRIPT, vip];
+    const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const frames = new Frames(child);
+    await new Promise<void>((done, fail) => {
+      child.once('error', fail);
+      child.once('exit', (code) => fail(new Error(`Listening for frames ended with exit code ${code}.`)));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const [at, mac] = line.split(' ');
+        if (mac === undefined) done();
+        else frames.#seen.push({ at: Number(at), mac });
+      });
+    });
+    return frames;
+  }
+
+  /** What was seen since the last call. */
+  take(): Frame[] {
+    const seen = this.#seen;
+    this.#seen = [];
+    return seen;
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/**
+ * How long frames of more than one MAC address came, in milliseconds: the longest time that two of them share, each from its first
+ * frame to its last.
+ */
+export function sharedMs(frames: readonly Frame[]): number {
+  const spans = new Map<string, { first: number; last: number }>();
+  for (const { at, mac } of frames) {
+    const span = spans.get(mac);
+    spans.set(mac, { first: Math.min(span?.first ?? at, at), last: Math.max(span?.last ?? at, at) });
+  }
+  const all = [...spans.values()];
+  const pairs = all.flatMap((one, i) => all.slice(i + 1).map((other) => [one, other] as const));
+  return Math.max(0, ...pairs.map(([one, other]) => Math.min(one.last, other.last) - Math.max(one.first, other.first)));
+}
