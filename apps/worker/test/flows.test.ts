@@ -414,6 +414,14 @@ describe('deleting', () => {
     await world.idle();
     expect(await world.leftovers()).toMatchObject(NOTHING);
   });
+
+  it('sees to it that an amphora which was never built is not built later either', async () => {
+    // A worker that was stopped just before its call wakes up when all is cleaned up.
+    world.compute.control.failNext('build', new AmphoraBuildError('no room'));
+    const amphoraId = await world.spare('DELETED');
+    await expect(world.compute.build({ amphoraId })).rejects.toThrow(/is not built/);
+    expect(await world.compute.list()).toEqual([]);
+  });
 });
 
 /** Order of the last fence of an instance and the plug after it, as the drivers saw them. */

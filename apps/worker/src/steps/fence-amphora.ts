@@ -51,6 +51,8 @@ export async function computeIdOf(amphora: Amphora, context: Context): Promise<s
 export async function fenceAmphora(amphora: Amphora, context: Context): Promise<FenceConfirmation | null> {
   const [confirmation] = await context.fenceConfirmations.among(context.reader, [amphora.id]);
   const fence = async (within: Context): Promise<null> => {
+    // Nobody knows whether a worker that was stopped is about to build it.
+    if (amphora.computeId === null) await within.compute.forbid(amphora.id, callOf(within));
     const computeId = await computeIdOf(amphora, within);
     if (computeId !== null) await within.compute.fence(computeId, callOf(within));
     return null;

@@ -26,7 +26,7 @@ export interface NoopComputeOptions extends NoopOptions {
 const PREFIX = 'noop:';
 type State = 'ACTIVE' | 'STOPPED' | 'SUSPENDED';
 /** A mark that stays: nothing of such an amphora runs any more, or is made again. */
-type Gone = 'fenced' | 'deleted';
+type Gone = 'forbidden' | 'fenced' | 'deleted';
 interface Kept {
   readonly state: State;
   readonly zone: string;
@@ -143,12 +143,11 @@ export class NoopComputeDriver implements ComputeDriver {
   }
 
   fence(computeId: string, context?: CallContext): Promise<void> {
-    return this.control.run('fence', [computeId], context, async () => {
-      const amphoraId = this.#amphoraOf(computeId);
-      // A mark of its own: a process that was stopped here must not write back an instance that has been deleted meanwhile.
-      if ((await this.#gone(amphoraId)) === null)
-        await this.#world.store.put('gone', amphoraId, 'fenced' satisfies Gone);
-    });
+    return this.control.run('fence', [computeId], context, () => this.#mark(this.#amphoraOf(computeId), 'fenced'));
+  }
+
+  forbid(amphoraId: string, context?: CallContext): Promise<void> {
+    return this.control.run('forbid', [amphoraId], context, () => this.#mark(amphoraId, 'forbidden'));
   }
 
   resume(computeId: string, context?: CallContext): Promise<void> {
@@ -166,7 +165,8 @@ export class NoopComputeDriver implements ComputeDriver {
 
   /** Whether the instance was fenced or deleted here. */
   async isFenced(amphoraId: string): Promise<boolean> {
-    return (await this.#gone(amphoraId)) !== null;
+    const gone = await this.#gone(amphoraId);
+    return gone === 'fenced' || gone === 'deleted';
   }
 
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
@@ -193,6 +193,15 @@ export class NoopComputeDriver implements ComputeDriver {
       throw new InstanceNotFoundError(`There is no instance of amphora ${amphoraId}.`, { amphoraId });
     }
     return { state: 'ACTIVE', zone: 'noop', imageId: 'noop', computeFlavor: 'noop' };
+  }
+
+  /**
+   * A mark of its own, which only grows: a process that was stopped here must not write back an instance that has been deleted
+   * meanwhile.
+   */
+  async #mark(amphoraId: string, gone: 'forbidden' | 'fenced'): Promise<void> {
+    const marked = await this.#gone(amphoraId);
+    if (marked === null || marked === 'forbidden') await this.#world.store.put('gone', amphoraId, gone);
   }
 
   #gone(amphoraId: string): Promise<Gone | null> {
