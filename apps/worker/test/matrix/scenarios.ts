@@ -140,6 +140,9 @@ const replaced: Scenario = {
   },
 };
 
+/** What the one that serves on cannot be told of its new peer is mended, and the failover succeeds. */
+const ofPairThatServesOn = { variant: 'of a pair', prepare: servingPair, failed: ['ERROR', 'ACTIVE'] } as const;
+
 /** Every flow has one at least: the matrix fails where one is missing. */
 export const SCENARIOS: readonly Scenario[] = [
   created,
@@ -157,9 +160,9 @@ export const SCENARIOS: readonly Scenario[] = [
   deleted,
   { ...deleted, variant: 'of a pair', prepare: servingPair },
   failedOver,
-  { ...failedOver, variant: 'of a pair', prepare: servingPair },
+  { ...failedOver, ...ofPairThatServesOn },
   replaced,
-  { ...replaced, variant: 'of a pair', prepare: servingPair },
+  { ...replaced, ...ofPairThatServesOn },
   {
     flow: 'amphora.create',
     succeeded: 'READY',
