@@ -159,6 +159,8 @@ export class Judge {
     const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
     const candidate = await candidates.lock(tx, silence.amphoraId);
     if (candidate === 'GONE') return { waitMs: LOOK_AGAIN_MS };
+    // Nobody replaces this one yet, and a pair without it has no second.
+    if (candidate === 'TWIN_HANDLED') return { waitMs: RETRY_MS, isHandled: true };
     // A flow that creates the load balancer finds out by itself, and undoes.
     if (candidate === 'HANDLED' || candidate.provisioningStatus === 'PENDING_CREATE') {
       return { waitMs: LOOK_AGAIN_MS, isHandled: true };

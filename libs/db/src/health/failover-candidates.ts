@@ -25,10 +25,10 @@ const TRIES_LOOKED_AT = 10;
 export class FailoverCandidates {
   /**
    * Locks the load balancer of an amphora, then the amphora. GONE: it serves nothing any more, or its load balancer is being
-   * deleted. HANDLED: a failover of the load balancer or of one of its amphorae is queued or runs; one at a time, because a
-   * second would stop the first half-way.
+   * deleted. HANDLED: a failover of it or of the whole load balancer is queued or runs. TWIN_HANDLED: one of the other amphora of
+   * the pair is; one at a time, because a second would stop the first half-way.
    */
-  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate | 'GONE' | 'HANDLED'> {
+  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate | 'GONE' | 'HANDLED' | 'TWIN_HANDLED'> {
     const [lb] = await tx.query(
       `SELECT id, project_id, provisioning_status FROM load_balancer
         WHERE id = (SELECT load_balancer_id FROM amphora WHERE id = $1) FOR UPDATE`,
@@ -37,14 +37,15 @@ export class FailoverCandidates {
     if (!lb || ['PENDING_DELETE', 'DELETED'].includes(lb.provisioning_status)) return 'GONE';
     // A statement of its own, so that it sees what was committed while we waited for the lock.
     const [amphora] = await tx.query(
-      `SELECT EXISTS (SELECT 1 FROM flow AS f
-                       WHERE f.load_balancer_id = a.load_balancer_id AND f.state IN ('QUEUED', 'RUNNING')
-                         AND f.name IN ('amphora.failover', 'load_balancer.failover')) AS is_handled
+      // Null: there is none. A failover of the load balancer names no amphora.
+      `SELECT (SELECT bool_or(f.amphora_id IS NULL OR f.amphora_id = a.id) FROM flow AS f
+                WHERE f.load_balancer_id = a.load_balancer_id AND f.state IN ('QUEUED', 'RUNNING')
+                  AND f.name IN ('amphora.failover', 'load_balancer.failover')) AS is_of_it
          FROM amphora AS a WHERE a.id = $1 AND a.load_balancer_id = $2 AND a.status = 'ALLOCATED' FOR UPDATE OF a`,
       [amphoraId, lb.id],
     );
     if (!amphora) return 'GONE';
-    if (amphora.is_handled) return 'HANDLED';
+    if (amphora.is_of_it !== null) return amphora.is_of_it ? 'HANDLED' : 'TWIN_HANDLED';
     return {
       amphoraId,
       loadBalancerId: lb.id,
