@@ -163,10 +163,15 @@ export class AmphoraTable {
     const counts = { alive: 0, silent: 0, never_heard: 0 };
     for (const index of this.#byId.values()) {
       if (this.heardAt(index) === NEVER) counts.never_heard += 1;
-      else if (now - this.wellAt(index) > this.#timing.timeoutMs) counts.silent += 1;
+      else if (this.isUnwell(index, now)) counts.silent += 1;
       else counts.alive += 1;
     }
     return counts;
+  }
+
+  /** Whether it is not well, so that it would be silent if nobody held it. */
+  isUnwell(index: number, now: number): boolean {
+    return now - this.wellAt(index) > this.#timing.timeoutMs;
   }
 
   isFresh(index: number, now: number): boolean {

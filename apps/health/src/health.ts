@@ -118,6 +118,7 @@ export class Health {
       flowDeadlineMs: config.flowDeadlineMs,
       onSilent: (id) => this.#statusChanged(id),
     });
+    metrics.watchUnconfirmed(() => this.judge.unconfirmed());
     this.shardMap = new ShardMapFeed(db, owners);
     this.#loops = this.#makeLoops();
   }

@@ -3,6 +3,7 @@ import {
   type Events,
   type FailoverCandidate,
   type FailoverCandidates,
+  type FailoverTry,
   type Flows,
   type OwnedRange,
   type ShardOwners,
@@ -16,7 +17,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { AmphoraTable } from './amphora-table.ts';
 import type { Clock } from './clock.ts';
 import type { CAUSES, HealthMetrics } from './metrics.ts';
-import { failoverWaitMs, mismatchWaitMs } from './retry.ts';
+import { awaitsIsolation, failoverWaitMs, mismatchWaitMs } from './retry.ts';
 import type { Roster } from './roster.ts';
 import type { Shards } from './shards.ts';
 import type { Blindness, Sight } from './sight.ts';
@@ -41,7 +42,7 @@ export interface JudgeParts {
 
 /** How long an amphora is left alone once it is taken care of, ms. */
 const LOOK_AGAIN_MS = 5_000;
-/** How long it is left alone while it is being decided on, and when that came to nothing, ms. */
+/** How long it is left alone while it is being decided on, when that came to nothing, and when another one is replaced first, ms. */
 const RETRY_MS = 1_000;
 /** Longest wait before the reasons to wait are read again, ms: an operator may have removed them. */
 const MAX_HOLD_MS = 30_000;
@@ -59,13 +60,17 @@ interface Silence {
 }
 
 /** The flow that was started, or how long to leave the amphora alone. */
-type Outcome = { readonly flowId: string } | { readonly waitMs: number; readonly isHandled?: true };
+type Outcome =
+  | { readonly flowId: string }
+  | { readonly waitMs: number; readonly isHandled?: true; readonly awaitsIsolation?: true };
 
 /** Finds the amphorae that fell silent and starts their replacement. */
 export class Judge {
   readonly #parts: JudgeParts;
   /** Why silence is not judged, as last logged. */
   #waitsFor: Blindness | 'new_shards' | null = null;
+  /** Amphorae whose failovers gave up because nothing confirms that they are isolated. */
+  readonly #unconfirmed = new Set<string>();
 
   constructor(parts: JudgeParts) {
     this.#parts = parts;
@@ -83,6 +88,17 @@ export class Judge {
     });
     metrics.scanSeconds.record((performance.now() - startedAt) / 1000);
     return this.#decideAll(silent);
+  }
+
+  /** How many amphorae are silent and not replaced, because nothing confirms that they are isolated. */
+  unconfirmed(): number {
+    const { table, clock } = this.#parts;
+    const now = clock();
+    for (const id of this.#unconfirmed) {
+      const index = table.indexOf(id);
+      if (index === undefined || !table.isUnwell(index, now)) this.#unconfirmed.delete(id);
+    }
+    return this.#unconfirmed.size;
   }
 
   #canJudge(): boolean {
@@ -149,6 +165,8 @@ export class Judge {
     if (index !== undefined) table.hold(index, clock() + waitMs);
     // What a flow has in hand cannot serve yet: its mismatch begins anew with the next look at the statuses.
     if (index !== undefined && 'isHandled' in outcome) table.setMismatch(index, null);
+    // Until it is replaced or heard: also while the next try of its failover waits for the same.
+    if ('awaitsIsolation' in outcome) this.#unconfirmed.add(id);
     if (!('flowId' in outcome)) return false;
     metrics.failovers.add(1, { [ATTR.REASON]: silence.cause });
     log.info({ ...silence, [ATTR.FLOW_ID]: outcome.flowId }, 'silent amphora is replaced');
@@ -159,13 +177,18 @@ export class Judge {
     const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
     const candidate = await candidates.lock(tx, silence.amphoraId);
     if (candidate === 'GONE') return { waitMs: LOOK_AGAIN_MS };
-    // Nobody replaces this one yet, and a pair without it has no second.
-    if (candidate === 'TWIN_HANDLED') return { waitMs: RETRY_MS, isHandled: true };
+    // Both of a pair are dead: this one is replaced as soon as the other one is.
+    if (candidate === 'NEXT') return { waitMs: RETRY_MS, isHandled: true };
     // A flow that creates the load balancer finds out by itself, and undoes.
     if (candidate === 'HANDLED' || candidate.provisioningStatus === 'PENDING_CREATE') {
       return { waitMs: LOOK_AGAIN_MS, isHandled: true };
     }
-    const waitMs = await this.#waitMs(tx, candidate, silence);
+    const tries = await candidates.triesOfAmphora(tx, silence.amphoraId);
+    const waitMs = await this.#waitMs(tx, candidate, silence, tries);
+    if (waitMs > 0 && awaitsIsolation(tries)) {
+      await this.#tellUnconfirmed(tx, candidate);
+      return { waitMs, awaitsIsolation: true };
+    }
     if (waitMs > 0) return { waitMs };
     await candidates.setFault(tx, silence.amphoraId, faultOf(silence));
     const requester = { projectId: candidate.projectId, userId: 'health', requestId: uuidv7() };
@@ -192,9 +215,20 @@ export class Judge {
     return { flowId };
   }
 
-  async #waitMs(tx: Tx, candidate: FailoverCandidate, { amphoraId, cause }: Silence): Promise<number> {
+  /** Keeps with the amphora what its replacement waits for, for people who look at it. */
+  async #tellUnconfirmed(tx: Tx, { amphoraId, faultReason }: FailoverCandidate): Promise<void> {
+    const { reason, message } = notIsolated(amphoraId);
+    if (faultReason !== reason) await this.#parts.candidates.setFault(tx, amphoraId, { reason, message });
+  }
+
+  async #waitMs(
+    tx: Tx,
+    candidate: FailoverCandidate,
+    { cause }: Silence,
+    tries: readonly FailoverTry[],
+  ): Promise<number> {
     const { candidates } = this.#parts;
-    const afterFailures = failoverWaitMs(await candidates.triesOfAmphora(tx, amphoraId));
+    const afterFailures = failoverWaitMs(tries);
     if (cause !== 'listener_mismatch') return afterFailures;
     return Math.max(
       afterFailures,
@@ -242,4 +276,13 @@ function faultOf({ cause, silentMs, heartbeatAgeMs }: Silence): Fault {
       ? `The amphora has sent no heartbeat in the ${silentMs} ms since it was ready, so it is replaced.`
       : `The last heartbeat of the amphora came ${heartbeatAgeMs} ms ago, so it is replaced.`;
   return { reason: 'HEARTBEAT_LOST', message };
+}
+
+function notIsolated(amphoraId: string): Fault {
+  return {
+    reason: 'FENCE_NOT_CONFIRMED',
+    message:
+      'The amphora is silent, and nothing confirms that it is isolated, so it is not replaced. Make sure of it yourself, then say so: ' +
+      `octaviactl loadbalancer amphora fence --confirm ${amphoraId}. Until then it is tried again every few minutes.`,
+  };
 }

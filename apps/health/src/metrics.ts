@@ -49,4 +49,14 @@ export class HealthMetrics {
         }
       });
   }
+
+  /** Shows how many silent amphorae are not replaced because nothing confirms that they are isolated. */
+  watchUnconfirmed(count: () => number): void {
+    meter()
+      .createObservableGauge(METRIC.FAILOVERS_UNCONFIRMED, {
+        unit: '{amphora}',
+        description: 'Silent amphorae that are not replaced before somebody confirms that they are isolated',
+      })
+      .addCallback((result) => result.observe(count()));
+  }
 }

@@ -1,9 +1,14 @@
 import type { FailoverTry } from '@octavia/db';
 import { describe, expect, it } from 'vitest';
-import { failoverWaitMs, mismatchWaitMs } from './retry.ts';
+import { awaitsIsolation, failoverWaitMs, mismatchWaitMs } from './retry.ts';
 
-const failed = (reason: string, endedMs = 0): FailoverTry => ({ state: 'FAILED', reason, endedMs });
-const succeeded: FailoverTry = { state: 'SUCCEEDED', reason: null, endedMs: 0 };
+const failed = (reason: string, endedMs = 0): FailoverTry => ({
+  state: 'FAILED',
+  reason,
+  endedMs,
+  isConfirmedSince: false,
+});
+const succeeded: FailoverTry = { state: 'SUCCEEDED', reason: null, endedMs: 0, isConfirmedSince: false };
 
 describe('when a failover is tried again', () => {
   it('tries the first one at once', () => {
@@ -19,6 +24,17 @@ describe('when a failover is tried again', () => {
     expect(failoverWaitMs([failed('IMAGE_NOT_FOUND')])).toBe(10_000);
     expect(failoverWaitMs(Array(10).fill(failed('IMAGE_NOT_FOUND')))).toBe(600_000);
     expect(failoverWaitMs(Array(10).fill(failed('IMAGE_NOT_FOUND', 600_000)))).toBe(0);
+  });
+
+  it('gives a person time to confirm the isolation that nothing else can, and loses none when that is done', () => {
+    const unconfirmed = failed('FENCE_NOT_CONFIRMED');
+    const waits = [1, 2, 3, 10].map((count) => failoverWaitMs(Array(count).fill(unconfirmed)));
+    expect(waits).toEqual([60_000, 120_000, 240_000, 600_000]);
+    expect(awaitsIsolation([unconfirmed])).toBe(true);
+    const confirmed = { ...unconfirmed, isConfirmedSince: true };
+    expect(failoverWaitMs(Array(10).fill(confirmed))).toBe(0);
+    expect(awaitsIsolation([confirmed, unconfirmed])).toBe(false);
+    expect(awaitsIsolation([succeeded, unconfirmed])).toBe(false);
   });
 
   it('counts the time that has passed since', () => {

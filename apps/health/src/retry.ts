@@ -10,9 +10,14 @@ interface Delays {
 const AWAY: Delays = { firstMs: 2_000, limitMs: 60_000 };
 /** It was refused, or we do not know: the same try will probably fail again. */
 const REFUSED: Delays = { firstMs: 10_000, limitMs: 600_000 };
+/** Nothing can isolate the amphora: until a person confirms that it is, each try builds another amphora for nothing. */
+const UNCONFIRMED: Delays = { firstMs: 60_000, limitMs: 600_000 };
 /** Failovers that succeeded but did not help: the next amphora will probably be the same. */
 const NO_HELP_FIRST_MS = 10_000;
 const NO_HELP_LIMIT_MS = 600_000;
+
+/** Reason of failovers that gave up because nothing confirms that the old amphora is isolated. */
+const FENCE_NOT_CONFIRMED = 'FENCE_NOT_CONFIRMED';
 
 /** Reasons that say: try again later. Ends of reasons, so that drivers may name themselves. */
 const AWAY_REASON = /(UNAVAILABLE|TIMEOUT|TIMED_OUT|UNREACHABLE|DEADLINE_EXCEEDED|NO_CAPACITY|CIRCUIT_OPEN)$/;
@@ -26,9 +31,19 @@ export function failoverWaitMs(tries: readonly FailoverTry[]): number {
   const firstSuccess = tries.findIndex((one) => one.state === 'SUCCEEDED');
   const failures = firstSuccess === -1 ? tries.length : firstSuccess;
   if (!newest || failures === 0) return 0;
+  if (newest.reason === FENCE_NOT_CONFIRMED && newest.isConfirmedSince) return 0;
+  return waitMs(delaysAfter(newest), failures, newest.endedMs);
+}
+
+/** Whether what an amphora waits for, after those failovers, is its isolation. */
+export function awaitsIsolation([newest]: readonly FailoverTry[]): boolean {
+  return newest?.state === 'FAILED' && newest.reason === FENCE_NOT_CONFIRMED && !newest.isConfirmedSince;
+}
+
+function delaysAfter(newest: FailoverTry): Delays {
   // A cancelled one was stopped for something else (an operator, a delete): that says nothing of the next.
-  const delays = newest.state === 'CANCELLED' || AWAY_REASON.test(newest.reason ?? '') ? AWAY : REFUSED;
-  return waitMs(delays, failures, newest.endedMs);
+  if (newest.state === 'CANCELLED' || AWAY_REASON.test(newest.reason ?? '')) return AWAY;
+  return newest.reason === FENCE_NOT_CONFIRMED ? UNCONFIRMED : REFUSED;
 }
 
 /** How far back failovers are taken for one story. */

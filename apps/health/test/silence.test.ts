@@ -89,6 +89,34 @@ describe('an allocated amphora that falls silent', () => {
     expect([...(await world.flowsOf(agent.id)), ...(await world.flowsOf(twin.id))]).toHaveLength(2);
   });
 
+  it('waits for its isolation when nothing confirms it, says so, and goes on at once when a person does', async () => {
+    const health = await owner(agent);
+    const { judge } = health.health;
+    expect(await health.pass(TIMEOUT_MS + 500)).toBe(1);
+    await world.endFlows('FAILED', 'FENCE_NOT_CONFIRMED');
+    expect(await health.pass(40_000)).toBe(0);
+    expect(await rowOf(agent.id)).toEqual({ status: 'ALLOCATED', reason: 'FENCE_NOT_CONFIRMED' });
+    expect(judge.unconfirmed()).toBe(1);
+    // The next try by itself comes late, because each builds an amphora for nothing.
+    await world.ageFlows(30_000);
+    expect(await health.pass(40_000)).toBe(0);
+    await world.query(`INSERT INTO fence_confirmation (amphora_id, author, request_id) VALUES ($1, 'root', 'r')`, [
+      agent.id,
+    ]);
+    expect(await health.pass(40_000)).toBe(1);
+    expect(await rowOf(agent.id)).toEqual({ status: 'ALLOCATED', reason: 'HEARTBEAT_LOST' });
+  });
+
+  it('waits for nothing any more when it is heard again', async () => {
+    const health = await owner(agent);
+    await health.pass(TIMEOUT_MS + 500);
+    await world.endFlows('FAILED', 'FENCE_NOT_CONFIRMED');
+    await health.pass(10_000);
+    expect(health.health.judge.unconfirmed()).toBe(1);
+    expect(await health.pass(10_000, () => [agent.beat()])).toBe(0);
+    expect(health.health.judge.unconfirmed()).toBe(0);
+  });
+
   it('is left to the flow that creates or deletes its load balancer', async () => {
     for (const status of ['PENDING_CREATE', 'PENDING_DELETE']) {
       await world.query('UPDATE load_balancer SET provisioning_status = $1', [status]);
@@ -343,10 +371,10 @@ describe('an amphora of a pair that falls silent', () => {
     expect([await statusOf(loadBalancerId), await statusOf(listenerId)]).toEqual(['DEGRADED', 'DEGRADED']);
     expect(await health.pass(20_000)).toBe(0);
     expect(await world.flowsOf(other.id)).toEqual([]);
-    // One failover at a time: the other one is next.
+    // One failover at a time: the other one is next, at once.
     await world.query(`UPDATE amphora SET status = 'PENDING_DELETE' WHERE id = $1`, [agent.id]);
     await world.endFlows('SUCCEEDED');
-    expect(await health.pass(10_000)).toBe(1);
+    expect(await health.pass(1_000)).toBe(1);
     expect(await world.flowsOf(other.id)).toEqual(['amphora.failover']);
     expect(await rowOf(other.id)).toEqual({ status: 'ALLOCATED', reason: 'HEARTBEAT_LOST' });
   });

@@ -37,7 +37,13 @@ const noop = {
 describe('the settings of the worker', () => {
   it('need no files of drivers that are not used', () => {
     const config = readConfig(noop);
-    expect(config.flows).toEqual({ leaseMs: 5_000, concurrency: 32, failoverSlots: 8, deadlineMs: 60_000 });
+    expect(config.flows).toEqual({
+      leaseMs: 5_000,
+      concurrency: 32,
+      failoverSlots: 8,
+      deadlineMs: 60_000,
+      mendMs: 10_000,
+    });
     expect(config.agent.controllers).toEqual([{ host: '127.0.0.1', port: 5555 }]);
   });
 

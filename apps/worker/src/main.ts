@@ -9,6 +9,7 @@ import { FlowRunner } from './engine/flow-runner.ts';
 import { definitions } from './flows/index.ts';
 import { lookupHandlers } from './handlers/lookup.ts';
 import { openWorld } from './open-world.ts';
+import { showPushMetrics } from './push-metrics.ts';
 
 /** The worker: claims flows and runs them. It has no public port. */
 async function main(): Promise<void> {
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
   const buildSlots = buildSlotsOf(config);
   const parts = openWorld(drivers, { ...config, buildSlots });
   const flows = new FlowRunner({ db, leaseDb, definitions, parts, limits: config.flows, log, giveUp: abandon });
+  showPushMetrics();
   const server = new GrpcServer(config.grpc)
     .add(LookupServiceService, lookupHandlers(drivers, parts, db.reader))
     .add(ProcessServiceService, processHandlers(new ProcessIdentity('worker', certificatesOf(config))));

@@ -48,7 +48,9 @@ async function givesUp(mode: Mode, words: RegExp): Promise<void> {
       fault: { reason: 'AMPHORA_BUILD_FAILED', message: expect.stringMatching(words) },
     });
     const built: { status: string }[] = await own.world.db.reader.query('SELECT status FROM amphora');
-    expect(built).toEqual([{ status: 'DELETED' }, { status: 'DELETED' }, { status: 'DELETED' }]);
+    expect(new Set(built.map(({ status }) => status))).toEqual(new Set(['DELETED']));
+    // The third one only where there is a second left for it, which a busy machine may not have.
+    expect([2, 3]).toContain(built.length);
     expect(await own.world.leftovers()).toMatchObject(NOTHING);
     expect({ left: own.agents.left(), running: own.agents.running() }).toEqual({ left: [], running: [] });
 

@@ -358,6 +358,24 @@ describe('failing over', () => {
     expect(await world.listener(listener)).toMatchObject({ provisioning_status: 'ACTIVE' });
   });
 
+  it('leaves nothing to do to a creation that waited while a failover went before it', async () => {
+    const busy = await TestWorld.open();
+    try {
+      const id = await busy.create();
+      await busy.db.transaction((tx) => busy.flows.start(tx, failoverLoadBalancer(id, requester)));
+      await busy.work();
+      expect(await busy.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+      const [amphora, ...others] = await busy.serving(id);
+      expect(others).toEqual([]);
+      expect(await busy.network.holders(id)).toEqual([amphora?.id]);
+      expect((await busy.compute.list()).map(({ amphoraId, status }) => [amphoraId, status])).toEqual([
+        [amphora?.id, 'ACTIVE'],
+      ]);
+    } finally {
+      await busy.close();
+    }
+  });
+
   it("replaces the amphora on an operator's word", async () => {
     const id = await world.create();
     await world.settled(id);
@@ -395,6 +413,14 @@ describe('deleting', () => {
     await world.spare('DELETED');
     await world.idle();
     expect(await world.leftovers()).toMatchObject(NOTHING);
+  });
+
+  it('sees to it that an amphora which was never built is not built later either', async () => {
+    // A worker that was stopped just before its call wakes up when all is cleaned up.
+    world.compute.control.failNext('build', new AmphoraBuildError('no room'));
+    const amphoraId = await world.spare('DELETED');
+    await expect(world.compute.build({ amphoraId })).rejects.toThrow(/is not built/);
+    expect(await world.compute.list()).toEqual([]);
   });
 });
 

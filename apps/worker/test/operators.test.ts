@@ -96,6 +96,38 @@ describe('a failover whose old holder cannot be isolated', () => {
     expect((await world.lb(id)).fault).toMatchObject({ reason: 'FENCE_NOT_CONFIRMED' });
   });
 
+  it('needs no word about a replacement that was built for a failover that gave up, and never had the VIP', async () => {
+    const { id, amphora } = await serving();
+    neverFenced();
+    await failover(id, 600);
+    await world.until('ERROR', async () => (await world.lb(id)).provisioningStatus === 'ERROR');
+    const replacements = (await world.amphorae.ofLoadBalancer(world.db.reader, id)).filter(
+      (one) => one.id !== amphora.id,
+    );
+    expect(replacements).toMatchObject([{ status: 'PENDING_DELETE', haIp: null }]);
+    await confirm(amphora.id);
+    await failover(id);
+    await world.until('ACTIVE', async () => (await world.lb(id)).provisioningStatus === 'ACTIVE');
+    const fenced = await world.db.reader.query(`SELECT object_id FROM event WHERE kind = 'amphora_fenced'`);
+    expect(fenced).toEqual([{ object_id: amphora.id }]);
+  });
+
+  it('isolates one that may have got the VIP before its worker died', async () => {
+    const { id, amphora } = await serving();
+    world.network.control.delayNext('plugVip', 3_600_000);
+    const flowId = await failover(id);
+    await world.until('a plug', async () => world.network.control.underWay.includes('plugVip'));
+    const [young] = (await world.amphorae.ofLoadBalancer(world.db.reader, id)).filter((one) => one.id !== amphora.id);
+    // The other replacement comes, and the undo of the first did not see what it had done.
+    world.network.control.failNext('unplugVip', new Error('a bug'), FOR_EVER);
+    await world.flows.requestStop(world.db.reader, flowId);
+    await world.until('the end', async () => (await world.flows.get(world.db.reader, flowId)).state === 'CANCELLED');
+    world.network.control.reset();
+    await failover(id);
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE' });
+    expect(young).toMatchObject({ haIp: (await world.lb(id)).vip.address });
+  });
+
   it('asks the network driver to let the confirmed one go, too', async () => {
     const { id, amphora } = await serving();
     neverFenced();

@@ -92,6 +92,30 @@ describe('one refused change among 300 that are folded', () => {
   });
 });
 
+describe('what an agent whose check binds nothing refuses', () => {
+  it('is found by reloads, and the rest is served', async () => {
+    world.refuse = (text, _, when) => (when === 'reload' && text.includes(':6666') ? `${WORDS} ':6666'` : null);
+    calls();
+    const ids: string[] = [];
+    await callers.together(async (tx) => {
+      for (let i = 0; i < 16; i++) ids.push(await callers.addListener(i === 9 ? 6666 : 10_000 + i, {}, tx));
+    });
+    expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
+    await expectRefused(ids, (i) => i === 9);
+    expect((await object(ids[9] ?? '')).fault).toMatchObject({ message: `${WORDS} ':6666'` });
+    const { pushes = 0, checks } = calls();
+    // The check passes everything, so that is asked nothing. The first push, the search, and the one that serves.
+    expect(checks).toBe(0);
+    expect(pushes).toBeLessThanOrEqual(Math.log2(16) + 3 + 1);
+    const [amphora] = await world.serving(id);
+    expect(amphora?.appliedRevision).toBe(17);
+    const served = await world.amphora.served(amphora?.id ?? '', id);
+    const text = world.taken.at(-1) ?? '';
+    expect([...text.matchAll(/bind \S+:(\d+)/g)]).toHaveLength(15);
+    expect(served).toBe(createHash('md5').update(text).digest('hex'));
+  });
+});
+
 describe('a refused update', () => {
   it('goes back to what is served, with a revision of ours, a new etag and an event, and the rest is served', async () => {
     const first = await callers.addListener(80, { connectionLimit: 100, timeoutClientData: 1_000 });

@@ -55,9 +55,9 @@ export class TestWorld {
   readonly #leaseDb: Database;
   readonly compute: NoopComputeDriver;
   readonly network: NoopNetworkDriver;
-  /** What the agents' check says; null: good. */
-  refuse: (configuration: string, amphoraId: string) => string | null = () => null;
-  /** The configurations that passed it, in order. */
+  /** What the agents say, to their check or at the reload; null: good. */
+  refuse: (configuration: string, amphoraId: string, when: 'upload' | 'reload') => string | null = () => null;
+  /** The configurations that passed their check, in order. */
   readonly taken: string[] = [];
   readonly amphora: NoopAmphoraDriver;
   readonly certificates = new NoopCertificatesDriver({ isReal: false });
@@ -106,9 +106,9 @@ export class TestWorld {
     return world;
   }
 
-  #check(configuration: string, amphoraId: string): string | null {
-    const refusal = this.refuse(configuration, amphoraId);
-    if (refusal === null) this.taken.push(configuration);
+  #check(configuration: string, amphoraId: string, when: 'upload' | 'reload'): string | null {
+    const refusal = this.refuse(configuration, amphoraId, when);
+    if (refusal === null && when === 'upload') this.taken.push(configuration);
     return refusal;
   }
 

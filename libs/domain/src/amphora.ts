@@ -96,6 +96,7 @@ export interface Amphora {
   readonly lbNetworkIp: string | null;
   readonly agentPort: number;
   readonly vrrpIp: string | null;
+  /** The VIP that it has or may have: written before it is plugged, and never taken back. Null: it cannot answer for any. */
   readonly haIp: string | null;
   readonly vrrpPortId: string | null;
   /** Name of the interface in the amphora that has `vrrpIp`. Null: not of a pair, or not known yet. */

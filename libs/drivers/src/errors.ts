@@ -112,6 +112,12 @@ export class AgentCertificateExpired extends Unavailable {
 export class ConfigurationRefused extends DomainError {
   readonly kind = 'state';
   readonly reason = 'CONFIGURATION_REFUSED';
+  /** Whether it had passed the agent's check, and HAProxy could not serve it. */
+  readonly isAtReload: boolean;
+  constructor(message: string, details?: Record<string, string>, { isAtReload = false } = {}) {
+    super(message, details);
+    this.isAtReload = isAtReload;
+  }
 }
 /** The agent answered with an error that a repetition will not change. */
 export class AmphoraError extends DomainError {

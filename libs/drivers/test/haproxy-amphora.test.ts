@@ -278,7 +278,9 @@ describe('the haproxy driver', () => {
   ])('reports an address that HAProxy may not bind as ConfigurationRefused: $message', async (body) => {
     const { driver, agent, endpoint } = await open();
     agent.troubles.push(answer('uploaded'), said(500, body));
-    await expect(driver.pushHaproxy(endpoint, LB, 'global\n')).rejects.toBeInstanceOf(ConfigurationRefused);
+    const error = await driver.pushHaproxy(endpoint, LB, 'global\n').catch((refusal: unknown) => refusal);
+    expect(error).toBeInstanceOf(ConfigurationRefused);
+    expect(error).toMatchObject({ isAtReload: true });
   });
 
   it('reports a failed start as AmphoraUnavailable: the next one may succeed', async () => {

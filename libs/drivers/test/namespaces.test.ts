@@ -51,6 +51,17 @@ async function open(...options: Parameters<typeof startNamespacesCompute>) {
 
 const all = ['management', 'vip'] as const;
 
+/** Does something on a kernel that does not let go of interfaces. */
+async function withInterfacesThatStay<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const script = '#!/bin/sh\nexport PATH=/usr/sbin:/sbin:$PATH\ngrep -v "^link delete" | exec ip "$@"\n';
+  await writeFile(join(folder, 'ip'), script, { mode: 0o755 });
+  const { PATH } = process.env;
+  process.env.PATH = `${folder}:${PATH}`;
+  return work().finally(() => {
+    process.env.PATH = PATH;
+  });
+}
+
 describe.runIf(mayMakeNamespaces())('a fence in namespaces mode, which needs root,', () => {
   it('makes an amphora silent whose kernel answers ARP although all its processes are dead', async () => {
     const { plan, driver, network, build, vipOf, setVip, alive } = await open();
@@ -84,19 +95,7 @@ describe.runIf(mayMakeNamespaces())('a fence in namespaces mode, which needs roo
   it('is not confirmed while an interface is left, and is when it can be removed', async () => {
     const { driver, build, root, alive } = await open();
     const { computeId } = await build();
-    // A kernel that does not let go of interfaces.
-    await writeFile(
-      join(root, 'ip'),
-      '#!/bin/sh\nexport PATH=/usr/sbin:/sbin:$PATH\ngrep -v "^link delete" | exec ip "$@"\n',
-      {
-        mode: 0o755,
-      },
-    );
-    const { PATH } = process.env;
-    process.env.PATH = `${root}:${PATH}`;
-    const fencing = driver.fence(computeId).finally(() => {
-      process.env.PATH = PATH;
-    });
+    const fencing = withInterfacesThatStay(root, () => driver.fence(computeId));
     await expect(fencing).rejects.toBeInstanceOf(FenceNotConfirmed);
     expect(await alive(computeId)).toEqual([]);
     await driver.fence(computeId);
@@ -124,6 +123,33 @@ describe.runIf(mayMakeNamespaces())('plugging in namespaces mode, which needs ro
     await expect(network.plugVip({ ...plug, ...young })).rejects.toBeInstanceOf(FenceNotConfirmed);
     await unplugPairs(plan, old.amphoraId, ['vip']);
     await network.plugVip({ ...plug, ...young });
+  });
+
+  it('takes the interface of a holder away whose isolation a person has confirmed', async () => {
+    const { plan, network, build, vipOf, setVip } = await open();
+    const [old, young] = [await build(), await build()];
+    const vip = await vipOf('lb');
+    const plug = { loadBalancerId: 'lb', vip, topology: 'SINGLE' } as const;
+    await network.plugVip({ ...plug, ...old });
+    await setVip(old.amphoraId, vip.address);
+    const guest = await Guest.open(plan);
+    const { macAddress } = await network.plugVip({ ...plug, ...young, confirmedFences: [old.amphoraId] });
+    expect(await pluggedPairs(plan, old.amphoraId, all)).toHaveLength(1); // Its agent is nobody's business here.
+    expect(await guest.whoHas(vip.address)).toBeNull();
+    await setVip(young.amphoraId, vip.address);
+    expect(await guest.whoHas(vip.address)).toBe(macAddress);
+  });
+
+  it('believes the person where the interface of the old holder cannot be taken away', async () => {
+    const { plan, network, build, vipOf, root } = await open();
+    const [old, young] = [await build(), await build()];
+    const vip = await vipOf('lb');
+    const plug = { loadBalancerId: 'lb', vip, topology: 'SINGLE' } as const;
+    await network.plugVip({ ...plug, ...old });
+    await withInterfacesThatStay(root, async () => {
+      await network.plugVip({ ...plug, ...young, confirmedFences: [old.amphoraId] });
+      expect(await pluggedPairs(plan, old.amphoraId, ['vip'])).toHaveLength(1);
+    });
   });
 
   it('gives an amphora with two VIPs one interface, and takes one VIP without the other', async () => {

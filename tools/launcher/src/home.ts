@@ -111,7 +111,8 @@ export async function writeWhole(path: string, content: string, mode = 0o600, ow
 
 export async function readIfThere(path: string): Promise<string | null> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
+    // ENOTDIR: a file stands where its folder should be.
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
     throw error;
   });
 }

@@ -102,7 +102,7 @@ async function replace(
   if (loadBalancer && isBeingDeleted(loadBalancer)) throw new LoadBalancerBeingDeleted(loadBalancerId);
   const candidate = await candidates.lock(tx, amphora.id);
   if (candidate === 'GONE') throw notReplaceable(amphora);
-  if (candidate === 'HANDLED' || candidate === 'TWIN_HANDLED') {
+  if (candidate === 'HANDLED' || candidate === 'NEXT') {
     // Of this amphora or of all, by now: whoever locked first has started it.
     const underWay = await flows.newestReplacing(tx, amphora, { onlyOpen: true });
     if (underWay) return underWay.id;

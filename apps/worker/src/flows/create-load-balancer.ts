@@ -2,7 +2,7 @@ import { FLOW_VERSIONS } from '@octavia/flows';
 import { allocateAmphorae } from '../steps/allocate-amphora.ts';
 import { buildAmphorae } from '../steps/build-amphora.ts';
 import { fenceOldHolders } from '../steps/fence-old-holders.ts';
-import { type NoteHoldersState, noteHolders } from '../steps/note-holders.ts';
+import { type NoteHoldersState, noteNoHolders } from '../steps/note-holders.ts';
 import { type PlugVipState, plugVip } from '../steps/plug-vip.ts';
 import { type PushState, pushToComers } from '../steps/push-configuration.ts';
 import { reserveVip } from '../steps/reserve-vip.ts';
@@ -17,7 +17,7 @@ export const createLoadBalancer: WorkerFlow<NoteHoldersState & PlugVipState & Pu
   name: 'load_balancer.create',
   version: FLOW_VERSIONS['load_balancer.create'],
   steps: [
-    noteHolders,
+    noteNoHolders,
     allocateAmphorae,
     buildAmphorae,
     waitForAmphorae,

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { RefusedChange } from '@octavia/db';
 import type { Amphora, Fault } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
-import { ATTR, METRIC, meter } from '@octavia/service';
+import { ATTR } from '@octavia/service';
+import { pushMetrics } from '../push-metrics.ts';
 import { type Context, callOf, endpointOf } from '../world.ts';
 import type { Plan, Rendered } from './plan-push.ts';
 
@@ -22,14 +23,7 @@ export class CheckedBy {
   readonly #lost = new Map<string, unknown>();
   /** What each amphora said the last time. */
   #answers: readonly { readonly id: string; readonly fault: Fault | null }[] = [];
-  readonly #checks = meter().createCounter(METRIC.PUSH_CHECKS, {
-    unit: '{check}',
-    description: 'Configurations that amphorae were asked about to find refused changes',
-  });
-  readonly #refused = meter().createCounter(METRIC.PUSH_REFUSED, {
-    unit: '{change}',
-    description: 'Changes that the data plane refused',
-  });
+  readonly #metrics = pushMetrics();
   #count = 0;
 
   constructor(by: 'check' | 'reload', { loadBalancerId }: Plan, suspects: number, context: Context) {
@@ -75,7 +69,7 @@ export class CheckedBy {
       throw new FewerAmphorae();
     }
     const refusal = this.#answers.find(({ fault }) => fault !== null)?.fault ?? null;
-    this.#checks.add(1, { [ATTR.PUSH_CHECK_OUTCOME]: refusal ? 'refused' : 'passed' });
+    this.#metrics.checks.add(1, { [ATTR.PUSH_CHECK_OUTCOME]: refusal ? 'refused' : 'passed' });
     this.#known.set(key, refusal);
     return refusal;
   }
@@ -100,7 +94,7 @@ export class CheckedBy {
   }
 
   tellRefused(refused: readonly RefusedChange[]): void {
-    for (const { fault } of refused) this.#refused.add(1, { [ATTR.REASON]: fault.reason });
+    for (const { fault } of refused) this.#metrics.refused.add(1, { [ATTR.REASON]: fault.reason });
   }
 
   async #askOne(amphora: Amphora, text: string): Promise<{ readonly id: string; readonly fault: Fault | null }> {

@@ -28,6 +28,11 @@ export class NotIsolated extends Unavailable {
   }
 }
 
+/** Whether the amphora may answer for its load balancer's VIP. One that was built and never plugged cannot, whatever became of it. */
+export function mayHoldVip({ haIp }: Pick<Amphora, 'haIp'>): boolean {
+  return haIp !== null;
+}
+
 /** The compute id of an amphora, asked for by its own id where an interrupted build did not record it. Null: there is no instance. */
 export async function computeIdOf(amphora: Amphora, context: Context): Promise<string | null> {
   if (amphora.computeId !== null) return amphora.computeId;
@@ -46,6 +51,8 @@ export async function computeIdOf(amphora: Amphora, context: Context): Promise<s
 export async function fenceAmphora(amphora: Amphora, context: Context): Promise<FenceConfirmation | null> {
   const [confirmation] = await context.fenceConfirmations.among(context.reader, [amphora.id]);
   const fence = async (within: Context): Promise<null> => {
+    // Nobody knows whether a worker that was stopped is about to build it.
+    if (amphora.computeId === null) await within.compute.forbid(amphora.id, callOf(within));
     const computeId = await computeIdOf(amphora, within);
     if (computeId !== null) await within.compute.fence(computeId, callOf(within));
     return null;

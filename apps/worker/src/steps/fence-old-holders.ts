@@ -1,13 +1,13 @@
 import type { Amphora } from '@octavia/domain';
 import { tellMilestone, type WorkerStep } from '../world.ts';
-import { AWAITS_FENCE, fenceAmphora } from './fence-amphora.ts';
+import { AWAITS_FENCE, fenceAmphora, mayHoldVip } from './fence-amphora.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 import { together } from './together.ts';
 
 /**
  * Makes certain that no amphora that makes room can answer for the VIP any more. Nothing is plugged before that: a dead amphora's
- * network may still answer. Where no driver can confirm it, it waits for a person who does. There is no way back from it, so it has
- * no undo.
+ * network may still answer. Where no driver can confirm it, it waits for a person who does. What never had the VIP is in nobody's way,
+ * and is only discarded. There is no way back from a fence, so the step has no undo.
  */
 export function fenceOldHolders(round: number): WorkerStep<RoundsState> {
   return {
@@ -18,7 +18,8 @@ export function fenceOldHolders(round: number): WorkerStep<RoundsState> {
       const { loadBalancerId } = state;
       const { transaction, reader, amphorae, waitingFor } = context;
       const { leavers } = roundOf(state, round, await amphorae.ofLoadBalancer(reader, loadBalancerId));
-      if (leavers.length === 0) return;
+      const holders = leavers.filter(mayHoldVip);
+      if (holders.length === 0) return;
       await waitingFor('old holders of the VIP to be isolated');
       const fence = async (amphora: Amphora): Promise<void> => {
         const startedAt = performance.now();
@@ -29,7 +30,7 @@ export function fenceOldHolders(round: number): WorkerStep<RoundsState> {
         await transaction((tx) => tellMilestone(tx, context, 'amphora_fenced', subject, payload));
       };
       // Patiently: one that cannot be isolated does not keep the others from it.
-      await together(leavers, context, fence, { isPatient: true });
+      await together(holders, context, fence, { isPatient: true });
       return;
     },
   };

@@ -15,28 +15,47 @@ export interface NoteHoldersState extends RoundsState {
  */
 export const noteHolders: WorkerStep<NoteHoldersState> = {
   name: 'note_holders',
-  async do({ loadBalancerId, amphoraId }, context) {
-    const { loadBalancers, amphorae } = context;
-    const silent = amphoraId === undefined ? await silentOf(loadBalancerId, context) : [];
-    return new Closing(async (tx) => {
-      const lb = await loadBalancers.lock(tx, loadBalancerId);
-      if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
-      const old = await amphorae.ofLoadBalancer(tx, loadBalancerId);
-      if (amphoraId !== undefined && !old.some(({ id, status }) => id === amphoraId && status === 'ALLOCATED')) {
-        throw new Superseded(`Amphora ${amphoraId} has been replaced.`);
-      }
-      const survivors = amphoraId === undefined ? [] : survivorsOf(lb.topology, old, amphoraId);
-      const isFilled = (role: AmphoraRole) => survivors.some((one) => one.role === role);
-      const missing = ROLES[lb.topology].filter((role) => !isFilled(role));
-      return {
-        topology: lb.topology,
-        oldAmphoraIds: old.map(({ id }) => id),
-        survivorIds: survivors.map(({ id }) => id),
-        rounds: amphoraId === undefined ? replacementOrder(lb.topology, old, silent) : [missing],
-      };
-    });
-  },
+  do: ({ loadBalancerId, amphoraId }, context) => note(loadBalancerId, amphoraId, false, context),
 };
+
+/**
+ * The same for a load balancer that is to get its first amphorae. A failover that was asked for while the creation waited goes before
+ * it, and does all of its work: then nothing is left to do.
+ */
+export const noteNoHolders: WorkerStep<NoteHoldersState> = {
+  name: 'note_holders',
+  do: ({ loadBalancerId }, context) => note(loadBalancerId, undefined, true, context),
+};
+
+async function note(
+  loadBalancerId: string,
+  amphoraId: string | undefined,
+  isNew: boolean,
+  context: Context,
+): Promise<Closing<Partial<NoteHoldersState>>> {
+  const { loadBalancers, amphorae } = context;
+  const silent = amphoraId === undefined ? await silentOf(loadBalancerId, context) : [];
+  return new Closing(async (tx) => {
+    const lb = await loadBalancers.lock(tx, loadBalancerId);
+    if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
+    const old = await amphorae.ofLoadBalancer(tx, loadBalancerId);
+    if (amphoraId !== undefined && !old.some(({ id, status }) => id === amphoraId && status === 'ALLOCATED')) {
+      throw new Superseded(`Amphora ${amphoraId} has been replaced.`);
+    }
+    if (isNew && old.some(({ status }) => status === 'ALLOCATED')) {
+      throw new Superseded(`Load balancer ${loadBalancerId} has got its amphorae from a failover.`);
+    }
+    const survivors = amphoraId === undefined ? [] : survivorsOf(lb.topology, old, amphoraId);
+    const isFilled = (role: AmphoraRole) => survivors.some((one) => one.role === role);
+    const missing = ROLES[lb.topology].filter((role) => !isFilled(role));
+    return {
+      topology: lb.topology,
+      oldAmphoraIds: old.map(({ id }) => id),
+      survivorIds: survivors.map(({ id }) => id),
+      rounds: amphoraId === undefined ? replacementOrder(lb.topology, old, silent) : [missing],
+    };
+  });
+}
 
 /** Of a pair, who serves on when one amphora is replaced: one of each other role. */
 function survivorsOf(topology: Topology, old: readonly Amphora[], amphoraId: string): Amphora[] {

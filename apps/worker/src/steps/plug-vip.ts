@@ -4,7 +4,7 @@ import type { VipPort } from '@octavia/drivers';
 import type { VipNetwork } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
-import { AWAITS_FENCE, computeIdOf } from './fence-amphora.ts';
+import { AWAITS_FENCE, computeIdOf, mayHoldVip } from './fence-amphora.ts';
 import type { VipState } from './reserve-vip.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 import { together } from './together.ts';
@@ -24,6 +24,7 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
     async do(state, context) {
       const all = await context.amphorae.ofLoadBalancer(context.reader, state.loadBalancerId);
       const { comers } = roundOf(state, round, all);
+      await noteVip(comers, state, context);
       const plugged = await together(comers, context, (amphora, limited) => plug(amphora, state, limited));
       return new Closing(async (tx) => {
         for (const { record } of plugged) await record(tx);
@@ -38,6 +39,18 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
       }
     },
   };
+}
+
+/**
+ * Writes down that the amphorae may hold the VIP, before they do. Nothing takes that back, an undo neither: where nothing is plugged
+ * (loopback mode), an amphora that was started may answer until it is isolated.
+ */
+async function noteVip(amphorae: readonly Amphora[], { vip }: PlugVipState, context: Context): Promise<void> {
+  const unnoted = amphorae.filter((amphora) => !mayHoldVip(amphora));
+  if (unnoted.length === 0) return;
+  await context.transaction(async (tx) => {
+    for (const { id } of unnoted) await context.amphorae.update(tx, id, { haIp: vip.address });
+  });
 }
 
 /** Returns what the network told, and what is to be written down. */
@@ -60,11 +73,7 @@ async function plug(
     port,
     async record(tx) {
       await tellMilestone(tx, context, 'vip_plugged', { loadBalancerId, amphoraId }, { ms, address: vip.address });
-      await context.amphorae.update(tx, amphoraId, {
-        vrrpIp: port.vrrpIp,
-        haIp: port.vipAddress,
-        vrrpPortId: port.vrrpPortId,
-      });
+      await context.amphorae.update(tx, amphoraId, { vrrpIp: port.vrrpIp, vrrpPortId: port.vrrpPortId });
     },
   };
 }

@@ -1,12 +1,12 @@
 import type { Refusal, Tx } from '@octavia/db';
-import type { Amphora, Fault } from '@octavia/domain';
+import type { Amphora } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
 import { leaveOutRefused } from './last-good.ts';
 import { startMending } from './mending.ts';
 import { type Audience, type Plan, planPush } from './plan-push.ts';
-import { type Outcome, pushOne, type Served } from './push-one.ts';
+import { type Outcome, pushOne, type Refused, type Served } from './push-one.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 
 /**
@@ -31,7 +31,7 @@ interface Reached {
 
 interface Pushed {
   /** Why it was refused; null: it is served. */
-  readonly refusal: Fault | null;
+  readonly refusal: Refused | null;
   /** Writes down what the amphorae serve now. */
   record(tx: Tx): Promise<void>;
 }
@@ -75,13 +75,14 @@ async function pushWhatIsTaken(
 ): Promise<{ readonly plan: Plan; readonly record: Pushed['record'] }> {
   let next = plan;
   let pushed = await push(next);
-  // What passes the check of an agent that binds nothing may still be refused at the reload.
+  // What passes the check of an agent that binds nothing may still be refused at the reload: there the check would tell nothing.
   for (const by of ['check', 'reload'] as const) {
-    if (!pushed.refusal) break;
-    next = await leaveOutRefused(next, pushed.refusal, by, context);
+    if (pushed.refusal?.by !== by) continue;
+    next = await leaveOutRefused(next, pushed.refusal.fault, by, context);
     pushed = await push(next);
   }
-  if (pushed.refusal) throw new ConfigurationRefused(pushed.refusal.message, { loadBalancerId: plan.loadBalancerId });
+  if (pushed.refusal)
+    throw new ConfigurationRefused(pushed.refusal.fault.message, { loadBalancerId: plan.loadBalancerId });
   return { plan: next, record: pushed.record };
 }
 
@@ -174,8 +175,10 @@ class TooLate extends AmphoraUnavailable {
   }
 }
 
-function refusalOf(outcomes: readonly { readonly outcome: Outcome }[]): Fault | null {
-  return outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome.fault] : []))[0] ?? null;
+/** The first refusal, one of a check before one at a reload: the cheaper questions come first. */
+function refusalOf(outcomes: readonly { readonly outcome: Outcome }[]): Refused | null {
+  const refusals = outcomes.flatMap(({ outcome }) => (outcome.kind === 'refused' ? [outcome] : []));
+  return refusals.find(({ by }) => by === 'check') ?? refusals[0] ?? null;
 }
 
 async function record(

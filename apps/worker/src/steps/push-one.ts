@@ -10,10 +10,16 @@ export interface Served {
   readonly isChanged: boolean;
 }
 
+/** What refused a configuration, with its words: the agents' check, or HAProxy at the reload after it had passed that. */
+export interface Refused {
+  readonly by: 'check' | 'reload';
+  readonly fault: Fault;
+}
+
 /** How the push to one amphora ended. */
 export type Outcome =
   | Served
-  | { readonly kind: 'refused'; readonly fault: Fault }
+  | ({ readonly kind: 'refused' } & Refused)
   | { readonly kind: 'unreachable'; readonly error: unknown };
 
 /** Makes one amphora serve the text; leaves it alone where it does already. */
@@ -37,7 +43,8 @@ export async function pushOne(
     return { kind: 'served', ms: Math.round(performance.now() - startedAt), isChanged };
   } catch (error) {
     if (error instanceof ConfigurationRefused) {
-      return { kind: 'refused', fault: { reason: error.reason, message: error.message } };
+      const by = error.isAtReload ? 'reload' : 'check';
+      return { kind: 'refused', by, fault: { reason: error.reason, message: error.message } };
     }
     return { kind: 'unreachable', error };
   }

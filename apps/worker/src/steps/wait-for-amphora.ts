@@ -15,6 +15,8 @@ import { together } from './together.ts';
 const MAX_AMPHORAE = 3;
 /** Of the time that the flow has left, what one amphora may take to come up: so the next has a chance, too. */
 const SHARE = 0.5;
+/** With a share below this, in milliseconds, another amphora is not even built: it would be given up before its agent could answer. */
+const LEAST_SHARE_MS = 1_000;
 
 export interface WaitForAmphoraState {
   readonly newAmphorae: readonly NewAmphora[];
@@ -76,6 +78,7 @@ async function oneUp(
       return { amphora: { id, role }, wasBuilt: true, keep: await comeUp(amphora, context) };
     } catch (error) {
       if (!(error instanceof AmphoraBuildError) || context.signal.aborted || number >= MAX_AMPHORAE) throw error;
+      if (shareMs(context) < LEAST_SHARE_MS) throw error;
       context.log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'amphora did not come up, trying another');
       amphora = await allocate(state, role, context, amphora.id);
     }
@@ -93,7 +96,7 @@ async function buildAnother(amphoraId: string, context: Context): Promise<void> 
  * @throws AmphoraBuildError when it has ended, or did not answer within its share of the time
  */
 async function comeUp(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
-  const limitMs = Math.max(0, Math.round(context.remainingMs() * SHARE));
+  const limitMs = shareMs(context);
   const limit = AbortSignal.timeout(limitMs);
   const limited = { ...context, signal: AbortSignal.any([context.signal, limit]) };
   const silence: { lastError?: DomainError } = {};
@@ -112,6 +115,10 @@ async function comeUp(amphora: Amphora, context: Context): Promise<(tx: Tx) => P
     );
   }
   return (tx) => keep(tx, amphora, found, context);
+}
+
+function shareMs(context: Context): number {
+  return Math.max(0, Math.round(context.remainingMs() * SHARE));
 }
 
 async function keep(

@@ -93,7 +93,7 @@ async function local(): Promise<Outside> {
       amphora: drivers.amphora,
       network: {
         holdings: () => drivers.network.holdings(),
-        holders: async (id) => (entries(holders).includes(id) ? [readFileSync(join(holders, id), 'utf8').trim()] : []),
+        holders: async (id) => entries(join(holders, id)),
       },
     },
     leftovers: () => [

@@ -86,9 +86,18 @@ async function ofInstances({ db, compute }: Looked): Promise<string[]> {
   );
   const known = new Set(rows.map(({ id }) => id));
   const instances = await compute.list();
+  const past: { id: string; status: string; flows: string }[] = await db.reader.query(
+    `SELECT a.id, a.status, (SELECT string_agg(name || ' ' || state || ' ' || epoch || ' ' || coalesce(step, ''), ', ' ORDER BY f.id)
+       FROM flow AS f WHERE f.amphora_id = a.id OR f.load_balancer_id = a.load_balancer_id) AS flows FROM amphora AS a`,
+  );
+  const was = new Map(past.map(({ id, status, flows }) => [id, `${status}; ${flows}`]));
   const living = new Set(instances.filter(({ status }) => status === 'ACTIVE').map(({ amphoraId }) => amphoraId));
   return [
-    ...instances.flatMap((one) => (known.has(one.amphoraId) ? [] : [`instance ${one.computeId} belongs to nobody`])),
+    ...instances.flatMap((one) =>
+      known.has(one.amphoraId)
+        ? []
+        : [`instance ${one.computeId} belongs to nobody: ${was.get(one.amphoraId) ?? 'no row'}`],
+    ),
     ...rows.flatMap(({ id, status }) =>
       living.has(id) || status === 'ALLOCATED' ? [] : [`spare ${id} does not live`],
     ),
@@ -106,7 +115,15 @@ async function ofLoadBalancers(world: Looked): Promise<string[]> {
   for (const { id, topology } of rows) {
     const serving = await world.serving(id);
     const wanted = topology === 'ACTIVE_STANDBY' ? 2 : 1;
-    if (serving.length !== wanted) found.push(`load balancer ${id} has ${serving.length} amphorae`);
+    if (serving.length !== wanted) {
+      const [{ flows }] = await db.reader.query(
+        `SELECT string_agg(concat_ws(' ', created_at::time, name, state, epoch, step, stop_requested), ', ' ORDER BY id) AS flows
+         FROM flow WHERE load_balancer_id = $1`,
+        [id],
+      );
+      const all = serving.map((one) => `${one.id} ${one.status} ${one.role}`).join(', ');
+      found.push(`load balancer ${id} has ${serving.length} amphorae: ${all}; ${flows}`);
+    }
     const holders = [...(await network.holders(id))].sort().join();
     const ids = serving.map((one) => one.id).sort();
     if (holders !== ids.join()) found.push(`the VIP of ${id} is at ${holders || 'nobody'} instead of ${ids}`);

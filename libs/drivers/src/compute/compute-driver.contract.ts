@@ -243,6 +243,20 @@ export function describeComputeDriver(name: string, start: () => Promise<Compute
       });
     });
 
+    describe('forbid', () => {
+      it('makes sure that no instance of the amphora is built, and leaves one that is there alone', async () => {
+        const { driver, computeId, amphoraId } = await built();
+        const other = randomUUID();
+        for (const id of [other, amphoraId]) {
+          await driver.forbid(id);
+          await expect(driver.build({ amphoraId: id })).rejects.toBeInstanceOf(AmphoraBuildError);
+        }
+        expect(await driver.status(computeId)).toBe('UP');
+        await driver.fence(computeId);
+        expect(await driver.status(computeId)).toBe('DOWN');
+      });
+    });
+
     describe('resume', () => {
       it('continues a suspended instance', async () => {
         const { driver, suspend, computeId } = await built();

@@ -82,6 +82,11 @@ export interface ComputeDriver extends LeavesThings {
    * its ports are down. Succeeds if there is no such instance and there can be none. @throws FenceNotConfirmed
    */
   fence(computeId: string, context?: CallContext): Promise<void>;
+  /**
+   * No instance of this amphora is built from now on, whoever asks, and however late: a worker that was stopped before its call may wake
+   * up after others have cleaned up. One that is there already stays. Where the service cannot do that, it does nothing.
+   */
+  forbid(amphoraId: string, context?: CallContext): Promise<void>;
   /** Continues a suspended instance. @throws NotSuspendedError, NotImplemented */
   resume(computeId: string, context?: CallContext): Promise<void>;
   /** Ends what the driver itself runs; instances live on. */

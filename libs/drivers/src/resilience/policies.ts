@@ -36,6 +36,7 @@ export function computePolicy(name: string, options: ResilienceOptions = {}): Re
       replaceFiles: { context: 2, timeoutMs },
       delete: change,
       fence: change,
+      forbid: change,
       resume: change,
       status: read,
       get: read,

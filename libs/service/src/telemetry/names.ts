@@ -111,6 +111,8 @@ export const METRIC = {
   SPARE_WANTED: 'octavia.spare.wanted',
   /** Counter, {failover}. */
   FAILOVERS: 'octavia.failover.started',
+  /** Gauge, {amphora}. Silent, and not replaced before somebody confirms that they are isolated. */
+  FAILOVERS_UNCONFIRMED: 'octavia.failover.unconfirmed',
   /** Gauge, s, by kind. Time until the certificate that runs out first does; below 0 it has. */
   CERTIFICATE_REMAINING: 'octavia.certificate.remaining',
   /** Gauge, By. Memory of the process that is in RAM. */

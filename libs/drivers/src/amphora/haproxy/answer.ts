@@ -72,7 +72,7 @@ export function failureOf(
     );
   }
   const isRefusal = (kind === 'upload' && answer.status === 400) || (kind === 'run' && isBindFailure(answer));
-  if (isRefusal && words) return new ConfigurationRefused(words, details);
+  if (isRefusal && words) return new ConfigurationRefused(words, details, { isAtReload: kind === 'run' });
   // From 500 on it is the amphora that fails, such as on a full disk: what was asked for is right, and a later try may succeed.
   const isAnAgents = words !== '' && answer.status >= 400 && answer.status < 500;
   if (!isAnAgents) {

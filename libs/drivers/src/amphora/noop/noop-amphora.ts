@@ -7,10 +7,13 @@ import { NoopControl } from '../../noop/noop-control.ts';
 import { type NoopOptions, type NoopWorld, openNoopWorld } from '../../noop/noop-world.ts';
 import type { AmphoraDriver, AmphoraEndpoint } from '../amphora-driver.ts';
 
+/** @param when 'upload': the check of an agent. 'reload': what HAProxy says of what passed that */
+type Check = (configuration: string, amphoraId: string, when: 'upload' | 'reload') => string | null;
+
 export interface NoopAmphoraOptions extends NoopOptions {
   readonly facts?: AmphoraFacts;
-  /** What the agent's check says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
-  readonly check?: (configuration: string, amphoraId: string) => string | null;
+  /** What the agent says of a configuration: null, it is good; else HAProxy's words. Default: all are good. */
+  readonly check?: Check;
   /**
    * Of an amphora that this driver does not remember: true, it is believed that another worker plugged and configured it, as the noop
    * compute driver believes in its instance; false, nothing was done to it.
@@ -51,7 +54,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly control: NoopControl;
   readonly #world: NoopWorld;
   readonly #facts: AmphoraFacts;
-  readonly #check: (configuration: string, amphoraId: string) => string | null;
+  readonly #check: Check;
   readonly #adopts: boolean;
   readonly #silent = new Set<string>();
 
@@ -82,7 +85,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
     const etag = md5(configuration);
     return this.#call('checkHaproxy', amphora, [lbId, etag], context, async () => {
-      this.#assertGood(amphora, configuration);
+      this.#assertGood(amphora, configuration, 'upload');
       const kept = await this.#kept(amphora, lbId);
       await this.#keep(amphora, lbId, { etag, isRunning: kept?.isRunning ?? false, served: kept?.served ?? null });
     });
@@ -102,7 +105,8 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
     const etag = md5(configuration);
     return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
-      this.#assertGood(amphora, configuration);
+      this.#assertGood(amphora, configuration, 'upload');
+      this.#assertGood(amphora, configuration, 'reload');
       await this.#keep(amphora, lbId, { etag, isRunning: true, served: etag });
     });
   }
@@ -208,9 +212,9 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     return kept?.isRunning ? kept.served : null;
   }
 
-  #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string): void {
-    const refusal = this.#check(configuration, amphoraId);
-    if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId });
+  #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string, when: 'upload' | 'reload'): void {
+    const refusal = this.#check(configuration, amphoraId, when);
+    if (refusal !== null) throw new ConfigurationRefused(refusal, { amphoraId }, { isAtReload: when === 'reload' });
   }
 
   #kept(amphora: AmphoraEndpoint, lbId: string): Promise<Kept | null> {

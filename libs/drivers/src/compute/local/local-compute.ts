@@ -192,6 +192,13 @@ export class LocalComputeDriver implements ComputeDriver {
     });
   }
 
+  forbid(amphoraId: string, context?: CallContext): Promise<void> {
+    return this.#named(async () => {
+      await this.#enter(amphoraId, context);
+      await this.#marks.make(amphoraId);
+    });
+  }
+
   resume(computeId: string, context?: CallContext): Promise<void> {
     return this.#named(async () => {
       const { amphoraId, hostId, paths } = await this.#enterById(computeId, context);

@@ -26,7 +26,7 @@ export interface NoopComputeOptions extends NoopOptions {
 const PREFIX = 'noop:';
 type State = 'ACTIVE' | 'STOPPED' | 'SUSPENDED';
 /** A mark that stays: nothing of such an amphora runs any more, or is made again. */
-type Gone = 'fenced' | 'deleted';
+type Gone = 'forbidden' | 'fenced' | 'deleted';
 interface Kept {
   readonly state: State;
   readonly zone: string;
@@ -67,7 +67,12 @@ export class NoopComputeDriver implements ComputeDriver {
         throw new AmphoraBuildError(`Amphora ${amphoraId} was fenced and is not built again.`, { amphoraId });
       }
       // One after the other, so that two of a pair, built at once, see each other.
-      const placed = this.#placing.then(() => this.#place(request));
+      const placed = this.#placing.then(async () => {
+        // It may have waited for long: whoever asked has gone on without it, and may have deleted what is not there yet.
+        context?.signal?.throwIfAborted();
+        await this.#world.fences.admit(context);
+        await this.#place(request);
+      });
       this.#placing = placed.catch(() => {});
       await placed;
       return PREFIX + amphoraId;
@@ -138,12 +143,11 @@ export class NoopComputeDriver implements ComputeDriver {
   }
 
   fence(computeId: string, context?: CallContext): Promise<void> {
-    return this.control.run('fence', [computeId], context, async () => {
-      const amphoraId = this.#amphoraOf(computeId);
-      // A mark of its own: a process that was stopped here must not write back an instance that has been deleted meanwhile.
-      if ((await this.#gone(amphoraId)) === null)
-        await this.#world.store.put('gone', amphoraId, 'fenced' satisfies Gone);
-    });
+    return this.control.run('fence', [computeId], context, () => this.#mark(this.#amphoraOf(computeId), 'fenced'));
+  }
+
+  forbid(amphoraId: string, context?: CallContext): Promise<void> {
+    return this.control.run('forbid', [amphoraId], context, () => this.#mark(amphoraId, 'forbidden'));
   }
 
   resume(computeId: string, context?: CallContext): Promise<void> {
@@ -161,7 +165,8 @@ export class NoopComputeDriver implements ComputeDriver {
 
   /** Whether the instance was fenced or deleted here. */
   async isFenced(amphoraId: string): Promise<boolean> {
-    return (await this.#gone(amphoraId)) !== null;
+    const gone = await this.#gone(amphoraId);
+    return gone === 'fenced' || gone === 'deleted';
   }
 
   /** For tests: the instance dies (STOPPED) or is suspended, as if from outside. */
@@ -190,6 +195,15 @@ export class NoopComputeDriver implements ComputeDriver {
     return { state: 'ACTIVE', zone: 'noop', imageId: 'noop', computeFlavor: 'noop' };
   }
 
+  /**
+   * A mark of its own, which only grows: a process that was stopped here must not write back an instance that has been deleted
+   * meanwhile.
+   */
+  async #mark(amphoraId: string, gone: 'forbidden' | 'fenced'): Promise<void> {
+    const marked = await this.#gone(amphoraId);
+    if (marked === null || marked === 'forbidden') await this.#world.store.put('gone', amphoraId, gone);
+  }
+
   #gone(amphoraId: string): Promise<Gone | null> {
     return this.#world.store.get<Gone>('gone', amphoraId);
   }
@@ -214,6 +228,7 @@ export class NoopComputeDriver implements ComputeDriver {
 
   /** The host with the fewest instances, those of `apartFrom` last. */
   async #hostFor(apartFrom: readonly string[]): Promise<string | null> {
+    if (this.#hosts.length === 0) return null;
     const load = new Map(this.#hosts.map((host) => [host, 0]));
     for (const amphoraId of await this.#world.store.keys('instances')) {
       const host = (await this.#world.store.get<Kept>('instances', amphoraId))?.host;

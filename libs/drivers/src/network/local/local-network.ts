@@ -115,8 +115,11 @@ export class LocalNetworkDriver implements NetworkDriver {
       await this.#enter(context);
       const { loadBalancerId, amphoraId, vip, topology, confirmedFences = [] } = request;
       const { subnet } = this.#find(vip.subnetId);
-      const mayAnswer = async (holder: string) =>
-        !confirmedFences.includes(holder) && (await this.#plugging.mayAnswer(holder));
+      const mayAnswer = async (holder: string) => {
+        if (!confirmedFences.includes(holder)) return this.#plugging.mayAnswer(holder);
+        await this.#plugging.cutOff(holder).catch(() => {}); // Where that cannot be, the person's word counts.
+        return false;
+      };
       await this.#holders.enter(loadBalancerId, amphoraId, MAX_HOLDERS[topology], mayAnswer);
       const port = await this.#plugging.plug(amphoraId, vip, topology);
       return { vipAddress: vip.address, subnetCidr: subnet.cidr, gateway: null, mtu: null, hostRoutes: [], ...port };

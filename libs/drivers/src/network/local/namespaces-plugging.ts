@@ -49,6 +49,10 @@ export class NamespacesPlugging implements Plugging {
     return (await this.#named(() => pluggedPairs(this.#plan, amphoraId, ['vip']))).length > 0;
   }
 
+  cutOff(amphoraId: string): Promise<void> {
+    return this.#named(() => unplugPairs(this.#plan, amphoraId, ['vip']));
+  }
+
   plug(amphoraId: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort> {
     return this.#named(async () => {
       const { mac } = pairNames(this.#plan, amphoraId, 'vip');

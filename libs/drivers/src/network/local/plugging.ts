@@ -13,6 +13,8 @@ export interface Plugging {
   checkAddress(address: string): Promise<void>;
   /** Whether an amphora that held a VIP may still answer for it. */
   mayAnswer(amphoraId: string): Promise<boolean>;
+  /** Takes an amphora off the network of its VIPs, of which a person has made sure that it is isolated. @throws NetworkUnavailable */
+  cutOff(amphoraId: string): Promise<void>;
   /** @throws UnsupportedByProvider, NoFreeAddress, PlugFailed, NetworkUnavailable */
   plug(amphoraId: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort>;
   /** @param isLast whether the amphora holds no other VIP */
@@ -40,6 +42,8 @@ export class LoopbackPlugging implements Plugging {
     const { isFenced, isThere } = await traceOf(this.#dataFolder, amphoraId);
     return !isFenced && isThere;
   }
+
+  async cutOff(): Promise<void> {} // Whoever runs can bind the address: there is nothing to take away.
 
   async plug(_: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort> {
     if (topology !== 'SINGLE') throw new UnsupportedByProvider('topology', topology);
