@@ -9,16 +9,29 @@ export interface Frame {
   readonly mac: string;
 }
 
+/** How often it asks who has the VIP: whoever holds it answers, not only the one to whom the client talks. */
+const ASK_EVERY_MS = 20;
+
 /**
  * Reads all frames of the guest's interface from a packet socket, which Node has not; perl-base is in every Debian. A line for each
- * frame whose sender is the VIP: by IPv4, or by ARP, asked or unasked. 17 is AF_PACKET, 3 SOCK_RAW, 0x0300 ETH_P_ALL in network order.
+ * frame whose sender is the VIP, by IPv4 or by ARP. It asks for the VIP by ARP all the while.
+ * 17 is AF_PACKET, 3 SOCK_RAW, 0x0300 ETH_P_ALL in network order. Source: packet(7), RFC 826.
  */
 const SCRIPT = `
 use strict; use Socket; use Time::HiRes qw(time);
-my $vip = inet_aton($ARGV[0]); $| = 1;
+my ($vip, $own, $device, $every) = (inet_aton($ARGV[0]), inet_aton($ARGV[1]), $ARGV[2], $ARGV[3] / 1000); $| = 1;
+sub of { open(my $file, '<', "/sys/class/net/$device/$_[0]") or die "$device: $!"; my $text = <$file>; chomp $text; $text }
+my ($index, $mac) = (of('ifindex'), pack('H2' x 6, split(':', of('address'))));
+my $everybody = "\\xff" x 6;
+my $question = $everybody . $mac . pack('n n n C C n', 0x0806, 1, 0x0800, 6, 4, 1) . $mac . $own . ("\\0" x 6) . $vip;
+my $to = pack('S n l S C C a8', 17, 0x0806, $index, 1, 0, 6, $everybody);
 socket(my $socket, 17, 3, 0x0300) or die "no packet socket: $!";
 print "ready\\n";
+my $next = 0;
 while (1) {
+  if (time >= $next) { send($socket, $question, 0, $to) or warn "no question: $!"; $next = time + $every; }
+  my $read = ''; vec($read, fileno($socket), 1) = 1;
+  next unless select($read, undef, undef, $every / 2) > 0;
   my $from = recv($socket, my $frame, 128, 0);
   next unless defined $from && length $frame >= 34;
   # What this machine sends itself: sll_pkttype 4.
@@ -41,7 +54,18 @@ export class Frames {
 
   /** Listens from now on. @throws Error when it cannot */
   static async open(guest: Guest, vip: string): Promise<Frames> {
-    const command = ['netns', 'exec', guest.namespace, 'perl', '-e', SCRIPT, vip];
+    const command = [
+      'netns',
+      'exec',
+      guest.namespace,
+      'perl',
+      '-e',
+      SCRIPT,
+      vip,
+      guest.address,
+      guest.device,
+      String(ASK_EVERY_MS),
+    ];
     const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
     const frames = new Frames(child);
     await new Promise<void>((done, fail) => {

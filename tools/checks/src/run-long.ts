@@ -42,6 +42,12 @@ const SUITES: readonly LongSuite[] = [
     command: vitest('test/storm.test.ts'),
     env: { STORM_SECONDS: '180' },
   },
+  {
+    name: 'failover',
+    title: 'Failover under load',
+    project: 'tools/bench',
+    command: ['node', 'dist/main.js', '--output', 'test-results/long/failover.md', 'kills', 'two-macs'],
+  },
   { name: 'mutations', title: 'Broken on purpose', project: 'tools/checks', command: ['node', 'src/run-mutations.ts'] },
 ];
 

@@ -98,7 +98,7 @@ async function replace({ id, loadBalancerId }: Amphora, context: Context): Promi
       return;
     }
     const candidate = await candidates.lock(tx, id);
-    if (candidate === 'GONE' || candidate === 'HANDLED') return;
+    if (typeof candidate === 'string') return;
     await candidates.setFault(tx, id, EXPIRED);
     await flows.start(tx, failoverAmphora(id, loadBalancerId, requesterOf(context), options));
   });

@@ -16,6 +16,8 @@ export function mayMakeNamespaces(): boolean {
 export class Guest {
   readonly address: string;
   readonly namespace: string;
+  /** Its interface on the VIPs' network. */
+  readonly device: string;
   readonly #plan: NamespacePlan;
   readonly #name: string;
 
@@ -23,6 +25,7 @@ export class Guest {
     this.#plan = plan;
     this.#name = `guest-${number}`;
     this.namespace = amphoraNames(plan, this.#name).namespace;
+    this.device = pairNames(plan, this.#name, 'vip').inner;
     this.address = formatIpv4((parseIpv4(plan.vip.guestFirst) ?? 0) + number);
   }
 

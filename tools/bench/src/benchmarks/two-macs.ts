@@ -10,6 +10,8 @@ const SHARE_OF_MANAGEMENT = 0.1;
 const LIMIT_MS = 60_000;
 /** A link stays cut until the other serves and so much longer, and is looked at for as long after that. */
 const LOOK_MS = 1_500;
+/** Frames of the holder are heard for so long before the cut. */
+const BEFORE_MS = 200;
 const LINK_GOAL: Goal = { of: 'max', below: 300 };
 /** Never: within one tick of the clock. */
 const MANAGEMENT_GOAL: Goal = { of: 'max', below: 1 };
@@ -63,6 +65,7 @@ function cutLink(how: Cut) {
   return async (stage: Stage, frames: Frames): Promise<number> => {
     const holder = await stage.settled();
     frames.take();
+    await sleep(BEFORE_MS);
     stage.cut(holder, 'vip', how);
     await stage.client.answered(LIMIT_MS, Date.now() + 1);
     await sleep(LOOK_MS);
