@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { kernelHoldings, type NamespacePlan, openHostId, pairNames, preparedPlan } from '@octavia/drivers';
 import { Guest, GuestClient, mayMakeNamespaces } from '@octavia/drivers/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { identify, lives } from '../src/processes.ts';
 import { Life } from './life.ts';
 
 const PORT = 8080;
@@ -149,16 +150,17 @@ describe.runIf(mayMakeNamespaces())('a pair, which needs namespaces and so root,
 
   it('takes a change at once when one of them does not answer, and tells that one as soon as it does', async () => {
     const { other } = await settled();
-    const [agent = 0] = await parentsOf(other);
+    const [pid = 0] = await parentsOf(other);
+    const agent = await identify(pid);
     const begunAt = Date.now();
     let port = '';
-    process.kill(agent, 'SIGSTOP');
+    process.kill(pid, 'SIGSTOP');
     try {
       port = await addMember('late');
       expect(Date.now() - begunAt).toBeLessThan(CHANGE_LIMIT_MS);
-      expect(configurationOf(other)).not.toContain(`:${port} `);
     } finally {
-      process.kill(agent, 'SIGCONT');
+      // On a machine so busy that this took seconds, it has been replaced by now.
+      if (agent && (await lives(agent))) process.kill(pid, 'SIGCONT');
     }
     // By it itself, or by its successor where it was silent for too long.
     await life.until('both to know the member', async () => {
