@@ -15,6 +15,12 @@ const TAKEOVER_LIMIT_MS = 3_500;
 /** It takes 1.2 s, one second of it for the one that does not answer; Octavia waits 10 minutes and more. */
 const CHANGE_LIMIT_MS = 10_000;
 
+/** A process of HAProxy that is younger than its 5 s for learning from peers does not teach. */
+const PASSES_ON_AFTER_S = 6;
+/** Unit of times in /proc/PID/stat. Source: proc(5), and the kernel's USER_HZ, which is 100 on all machines that we run on. */
+const TICKS_PER_S = 100;
+const startTicksOf = (stat: string): number => Number(stat.split(') ')[1]?.split(' ')[19]);
+
 interface Amphora {
   readonly id: string;
   readonly role: string;
@@ -124,12 +130,21 @@ describe.runIf(mayMakeNamespaces())('a pair, which needs namespaces and so root,
     return [agent, ...haproxy];
   }
 
+  /** Whether the amphora's HAProxy has been up long enough to pass its table on to the process that a reload starts. */
+  async function hasTableToPassOn({ id }: Amphora): Promise<boolean> {
+    const uptimeS = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+    const stats = (await life.processesOf(id)).map((pid) => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    const startedS = stats.filter((stat) => stat.includes('(haproxy)')).map((stat) => startTicksOf(stat) / TICKS_PER_S);
+    return startedS.length > 0 && startedS.every((one) => uptimeS - one > PASSES_ON_AFTER_S);
+  }
+
   /** Configuration of HAProxy as the amphora has it. */
   const configurationOf = ({ id }: Amphora) =>
     readFileSync(join(life.home, 'amphorae', id, 'var/lib/octavia', loadBalancerId, 'haproxy.cfg'), 'utf8');
 
   it('answers again after its master was killed, with the same member, and is whole again beside the other', async () => {
     const { holder, other } = await settled();
+    for (const one of [holder, other]) await life.until('a table to pass on', () => hasTableToPassOn(one));
     const before = await parentsOf(other);
     const member = await askRarely();
     const killedAt = Date.now();

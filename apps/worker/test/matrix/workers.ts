@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { WorkerProcess } from './worker-process.ts';
@@ -19,7 +19,9 @@ export class Workers {
   /** Bundles our sources, so that a process starts in a fraction of the time. @param warm processes to keep ready */
   static async open(warm: number): Promise<Workers> {
     // Inside the package, so that the bundle finds the libraries.
-    const folder = mkdtempSync(join(import.meta.dirname, '../../test-results/matrix-'));
+    const results = join(import.meta.dirname, '../../test-results');
+    mkdirSync(results, { recursive: true });
+    const folder = mkdtempSync(join(results, 'matrix-'));
     const program = join(folder, 'worker.mjs');
     await build({
       entryPoints: [join(import.meta.dirname, 'worker.ts')],

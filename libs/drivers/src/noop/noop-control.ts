@@ -24,11 +24,12 @@ export interface NoopCall {
 /** Calls that are remembered; older ones are dropped. */
 const MAX_CALLS = 10_000;
 
-type Fault =
+type Fault = { readonly isMeant?: (args: readonly unknown[]) => boolean } & (
   | { readonly kind: 'fail'; readonly error: Error }
   | { readonly kind: 'delay'; readonly delayMs: number }
   | { readonly kind: 'crash' }
-  | { readonly kind: 'time-out' };
+  | { readonly kind: 'time-out' }
+);
 
 export interface NoopControlOptions {
   readonly driver: string;
@@ -67,9 +68,9 @@ export class NoopControl {
     this.#plan(method, { kind: 'fail', error }, times);
   }
 
-  /** The next `times` calls wait before they do their work. */
-  delayNext(method: string, delayMs: number, times = 1): void {
-    this.#plan(method, { kind: 'delay', delayMs }, times);
+  /** The next `times` calls wait before they do their work. @param isMeant tells from the arguments whether a call is one of them */
+  delayNext(method: string, delayMs: number, times = 1, isMeant?: (args: readonly unknown[]) => boolean): void {
+    this.#plan(method, { kind: 'delay', delayMs, ...(isMeant ? { isMeant } : {}) }, times);
   }
 
   /** The next `times` calls do their work, and nobody hears of it: as when the process dies between effect and answer. */
@@ -100,7 +101,7 @@ export class NoopControl {
       context?.signal?.throwIfAborted();
       await this.#options.fences.admit(context);
       outcome = 'failed';
-      const fault = this.#take(method);
+      const fault = this.#take(method, args);
       this.#underWay.push(method);
       if (fault?.kind === 'fail') throw fault.error;
       if (fault?.kind === 'delay') await wait(fault.delayMs, context);
@@ -135,8 +136,12 @@ export class NoopControl {
     this.#faults.set(method, planned);
   }
 
-  #take(method: string): Fault | undefined {
-    return this.#faults.get(method)?.shift() ?? this.#faults.get('*')?.shift();
+  #take(method: string, args: readonly unknown[]): Fault | undefined {
+    for (const planned of [this.#faults.get(method), this.#faults.get('*')]) {
+      const found = planned?.findIndex(({ isMeant }) => isMeant?.(args) ?? true) ?? -1;
+      if (found >= 0) return planned?.splice(found, 1)[0];
+    }
+    return undefined;
   }
 
   #record(call: NoopCall): void {
