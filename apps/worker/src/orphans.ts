@@ -33,17 +33,17 @@ const MOST_ASKED = 100;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Compares what the drivers have made with the rows, both ways. Rows come first into the world and leave it last, so the world is read
- * first. @param graceMs what is younger is left out @throws as the drivers do
+ * Compares what the drivers have made with the rows, both ways. Rows come first into the world, so the world is read first; and they
+ * leave it last, so what no row knows is looked for once more. @param graceMs what is younger is left out @throws as the drivers do
  */
 export async function findOrphans(world: Seekers, reader: Tx, graceMs: number, call: CallContext): Promise<Found> {
-  const { compute, network } = world;
-  const outside = [
-    ...(await compute.leftovers(call)).map((one) => ({ ...one, of: 'compute' as const })),
-    ...(await network.leftovers(call)).map((one) => ({ ...one, of: 'network' as const })),
-  ];
+  const outside = await everythingOutside(world, call);
   const unknown = await unknownOwners(world, reader, outside);
-  const ofNobody = outside.filter((one) => isOfNobody(one, unknown));
+  const ofNobody = await stillThere(
+    outside.filter((one) => isOfNobody(one, unknown)),
+    world,
+    call,
+  );
   const all = [
     ...ofNobody.map((one): Orphan => ({ ...one, side: 'OUTSIDE', message: whyOutside(one, unknown) })),
     ...(await recordedOnly(world, reader, outside, call)),
@@ -51,6 +51,23 @@ export async function findOrphans(world: Seekers, reader: Tx, graceMs: number, c
   ];
   const old = all.filter((one) => (one.ageMs ?? ageOf(one)) >= graceMs);
   return { orphans: old.slice(0, MOST_FOUND), isTruncated: old.length > MOST_FOUND };
+}
+
+type Outside = Leftover & Pick<Orphan, 'of'>;
+
+async function everythingOutside({ compute, network }: Seekers, call: CallContext): Promise<Outside[]> {
+  return [
+    ...(await compute.leftovers(call)).map((one) => ({ ...one, of: 'compute' as const })),
+    ...(await network.leftovers(call)).map((one) => ({ ...one, of: 'network' as const })),
+  ];
+}
+
+/** Without what has been deleted since it was seen. */
+async function stillThere(seen: readonly Outside[], world: Seekers, call: CallContext): Promise<Outside[]> {
+  if (seen.length === 0) return [];
+  const key = ({ of, kind, name }: Outside) => `${of} ${kind} ${name}`;
+  const now = new Set((await everythingOutside(world, call)).map(key));
+  return seen.filter((one) => now.has(key(one)));
 }
 
 /** How many there are of each kind. */
@@ -92,7 +109,7 @@ function whyOutside({ amphoraId, loadBalancerId }: Leftover, unknown: ReadonlySe
 async function recordedOnly(
   { compute, orphans }: Seekers,
   reader: Tx,
-  outside: readonly (Leftover & Pick<Orphan, 'of'>)[],
+  outside: readonly Outside[],
   call: CallContext,
 ): Promise<Orphan[]> {
   const idsOf = (of: Orphan['of']) =>

@@ -75,6 +75,18 @@ describe('a search for orphans', () => {
     expect(await told()).toEqual([]);
   });
 
+  it('does not tell what was deleted while it looked', async () => {
+    const amphoraId = uuidv7();
+    const computeId = await world.compute.build({ amphoraId });
+    const rows = new Orphans();
+    const unknownAmphorae: Orphans['unknownAmphorae'] = async (...asked) => {
+      await world.compute.delete(computeId);
+      return rows.unknownAmphorae(...asked);
+    };
+    const orphans = Object.assign(new Orphans(), { unknownAmphorae });
+    expect((await findOrphans({ ...world, orphans }, world.db.reader, 0, {})).orphans).toEqual([]);
+  });
+
   it('changes nothing, and tells what a sweep will remove', async () => {
     const orphan = uuidv7();
     await world.compute.build({ amphoraId: orphan });
