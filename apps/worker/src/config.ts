@@ -14,7 +14,7 @@ import {
 } from '@octavia/service';
 
 /** What amphorae of the local drivers are. */
-export const LOCAL_MODES = ['loopback', 'namespaces'] as const;
+const LOCAL_MODES = ['loopback', 'namespaces'] as const;
 
 const shape = {
   grpc: grpcServerSettings,

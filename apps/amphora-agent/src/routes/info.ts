@@ -91,7 +91,7 @@ export function cpuTimes(stat: string) {
 const OTHER_INTERFACES = ['lo', 'eth0'];
 
 /** Bytes that went through the interfaces of the amphora's own namespace. */
-export function networkCounters(dev: string): Record<string, { network_tx: number; network_rx: number }> {
+function networkCounters(dev: string): Record<string, { network_tx: number; network_rx: number }> {
   const found = dev.split('\n').flatMap((line) => {
     const [, name = '', counters = ''] = /^\s*([^\s:]+):\s*(.+)$/.exec(line) ?? [];
     const [received, , , , , , , , sent] = counters.split(/\s+/).map(Number);

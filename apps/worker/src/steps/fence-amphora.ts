@@ -15,7 +15,7 @@ export const AWAITS_FENCE = {
 } as const;
 
 /** No driver can say that the amphora is isolated. Tried again, until a person confirms it or the deadline passes. */
-export class NotIsolated extends Unavailable {
+class NotIsolated extends Unavailable {
   constructor(amphoraId: string, cause: DomainError) {
     super(
       FENCE_NOT_CONFIRMED,

@@ -8,7 +8,7 @@ import { readIfThere, writeWhole } from '../files.ts';
  * Who has which prefix on this machine. It is of /run, as the kernel's things are: a reboot takes both. An entry is written before
  * anything is made, so that whatever there is can be traced to the data folder that it belongs to.
  */
-export const REGISTRY_FOLDER = '/run/octavia-namespaces';
+const REGISTRY_FOLDER = '/run/octavia-namespaces';
 
 const entrySchema = z.object({
   version: z.literal(1),
