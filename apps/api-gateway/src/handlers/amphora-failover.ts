@@ -55,7 +55,11 @@ export async function failoverAmphora(
       ? await newestFlow(tx, id)
       : await start(parts, tx, id, caller);
     const heartbeats = await lastHeartbeats(tx, [id]);
-    return { amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)), flowId };
+    return {
+      amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)),
+      flowId,
+      flowIds: flowId === '' ? [] : [flowId],
+    };
   });
 }
 

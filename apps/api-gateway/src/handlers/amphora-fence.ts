@@ -43,7 +43,7 @@ export async function confirmFence(
     const amphora = await amphorae.get(tx, id, { lock: true });
     if (!isRepeated) await confirm(parts, tx, amphora, lb, caller);
     const flow = (await wake(tx, amphora)) ?? (isRepeated ? null : await restart(parts, tx, amphora, lb, caller));
-    return { amphora: await readAmphora(tx, id), flowId: flow ?? '' };
+    return { amphora: await readAmphora(tx, id), flowId: flow ?? '', flowIds: flow === null ? [] : [flow] };
   });
 }
 

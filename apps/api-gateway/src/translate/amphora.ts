@@ -1,6 +1,6 @@
 import type { FenceConfirmation } from '@octavia/db';
 import type { Amphora } from '@octavia/domain';
-import type { AmphoraRole, AmphoraStatus, Amphora as Message } from '@octavia/proto';
+import type { AmphoraRole, AmphoraStatus, Amphora as Message, Seat } from '@octavia/proto';
 import { enumOf } from './enums.ts';
 
 export function writeAmphora(
@@ -36,5 +36,27 @@ export function writeAmphora(
     computeHost: amphora.computeHost ?? '',
     fenceConfirmedAt: confirmation?.confirmedAt,
     fenceConfirmedBy: confirmation?.author ?? '',
+    seats: seatsOf(amphora),
+    seatLimit: amphora.loadBalancerId === null ? 0 : 1,
   };
+}
+
+function seatsOf(amphora: Amphora): Seat[] {
+  if (amphora.loadBalancerId === null) return [];
+  return [
+    {
+      loadBalancerId: amphora.loadBalancerId,
+      state: 'SEAT_STATE_TAKEN',
+      role: enumOf<AmphoraRole>('AMPHORA_ROLE_', amphora.role ?? 'UNSPECIFIED'),
+      vrrpIp: amphora.vrrpIp ?? '',
+      haIp: amphora.haIp ?? '',
+      vrrpPortId: amphora.vrrpPortId ?? '',
+      vrrpInterface: amphora.vrrpInterface ?? '',
+      appliedRevision: amphora.appliedRevision,
+      origin: amphora.choice?.origin ?? '',
+      choiceReason: amphora.choice?.reason ?? '',
+      reason: '',
+      message: '',
+    },
+  ];
 }

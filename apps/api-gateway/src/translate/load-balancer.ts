@@ -83,5 +83,6 @@ export function writeLoadBalancer(view: View<LoadBalancer>, pending?: PendingDet
     poolIds: [...related.poolIds],
     revision: object.desiredRevision,
     appliedRevision: related.servedRevision,
+    apolocationGroup: '',
   };
 }
