@@ -172,6 +172,7 @@ export class TestWorld {
         provider: 'amphora',
         flavorId: null,
         availabilityZone: null,
+        apolocationGroup: null,
         topology: 'SINGLE',
         vip: { address, subnetId, networkId, portId: null },
         desiredRevision: 1,

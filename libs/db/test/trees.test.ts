@@ -35,6 +35,7 @@ const loadBalancer = (): New<LoadBalancer> => ({
   provider: 'amphora',
   flavorId: null,
   availabilityZone: null,
+  apolocationGroup: 'shop',
   topology: 'SINGLE',
   vip: { address: '127.84.16.5', subnetId: randomUUID(), networkId: null, portId: null },
   desiredRevision: 1,

@@ -80,6 +80,7 @@ export const loadBalancerSchema = new EntitySchema<LoadBalancer>({
     flavorId: uuid('flavor_id', true),
     availabilityZone: text('availability_zone', true),
     topology: text('topology'),
+    apolocationGroup: text('apolocation_group', true),
     desiredRevision: integer('desired_revision'),
   },
   embeddeds: { ...fault, vip: { schema: vipSchema, prefix: '' }, placement: { schema: placementSchema, prefix: '' } },

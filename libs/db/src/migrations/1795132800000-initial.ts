@@ -90,6 +90,8 @@ CREATE TABLE load_balancer (
   placement_compute_flavor text,
   placement_image_tag text,
   placement_zone text,
+  -- Those of one project with the same group never share an amphora. Null: of no group.
+  apolocation_group text CHECK (length(apolocation_group) BETWEEN 1 AND 64),
   vip_address inet,
   vip_subnet_id uuid NOT NULL,
   vip_network_id uuid,
@@ -105,6 +107,8 @@ CREATE INDEX load_balancer_live ON load_balancer (id) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_name ON load_balancer (name) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_flavor ON load_balancer (flavor_id) WHERE flavor_id IS NOT NULL;
 CREATE INDEX load_balancer_availability_zone ON load_balancer (availability_zone) WHERE availability_zone IS NOT NULL;
+CREATE INDEX load_balancer_apolocation_group ON load_balancer (project_id, apolocation_group)
+  WHERE apolocation_group IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX load_balancer_deleted ON load_balancer (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX load_balancer_pending ON load_balancer (id) WHERE provisioning_status LIKE 'PENDING%';
 
