@@ -93,7 +93,7 @@ describe('a load balancer tree in the database', () => {
     onTestFinished(() => orm.destroy());
     expect(await orm.manager.findOneBy(listenerSchema, { id: listener.id })).toEqual(listener);
     const nulls = { reason: null, message: null };
-    const placement = { computeFlavor: null, imageTag: null, zone: null };
+    const placement = { computeFlavor: null, imageTag: null, zone: null, colocationLimit: null };
     expect(await orm.manager.findOneBy(loadBalancerSchema, { id: lb.id })).toEqual({ ...lb, fault: nulls, placement });
     expect(await orm.manager.findOneBy(poolSchema, { id: pool.id })).toEqual({ ...pool, fault: nulls });
     expect(await new Trees().read(db.reader, randomUUID())).toBeNull();

@@ -44,6 +44,7 @@ const placementSchema = new EntitySchema<Placement>({
     computeFlavor: text('placement_compute_flavor', true),
     imageTag: text('placement_image_tag', true),
     zone: text('placement_zone', true),
+    colocationLimit: integer('placement_colocation_limit', true),
   },
 });
 const sessionPersistenceSchema = new EntitySchema<SessionPersistence>({

@@ -90,6 +90,7 @@ CREATE TABLE load_balancer (
   placement_compute_flavor text,
   placement_image_tag text,
   placement_zone text,
+  placement_colocation_limit integer CHECK (placement_colocation_limit BETWEEN 1 AND 64),
   -- Those of one project with the same group never share an amphora. Null: of no group.
   apolocation_group text CHECK (length(apolocation_group) BETWEEN 1 AND 64),
   vip_address inet,
