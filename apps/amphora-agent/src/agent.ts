@@ -95,7 +95,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     : new LoopbackNetwork(plugged);
   const router = new Router([
     ...infoRoutes({ config, user, loadBalancers, keepalived: keepalivedCommand }),
-    ...loadBalancerRoutes(amphoraId, loadBalancers),
+    ...loadBalancerRoutes(amphoraId, loadBalancers, network),
     ...certificateRoutes(config.certificatesPath),
     ...plugRoutes(network),
     ...interfaceRoutes(network),

@@ -19,6 +19,7 @@ import { unbindable } from './addresses.ts';
 import { askHaproxy } from './cli-socket.ts';
 import { checkConfiguration } from './command.ts';
 import {
+  endAllOf,
   type MasterPaths,
   NotLive,
   outputSize,
@@ -72,6 +73,13 @@ export class LoadBalancer {
   storedText(): HaproxyText | null {
     const content = this.stored();
     return content && readHaproxyText(content.toString('utf8'), this.#around.peer);
+  }
+
+  /** Addresses that clients reach it at, of the uploaded text and of the one that is served. */
+  get vips(): readonly string[] {
+    const texts = [this.stored(), readIfThere(this.#goodFile)].filter((content) => content !== null);
+    const found = texts.map((content) => readHaproxyText(content.toString('utf8'), this.#around.peer).vips);
+    return [...new Set(found.flat())];
   }
 
   get isRunning(): boolean {
@@ -175,15 +183,16 @@ export class LoadBalancer {
     return this.isRunning && stored !== null && good !== null && stored.equals(good);
   }
 
-  /** Ends HAProxy and keeps the files. */
+  /** Ends HAProxy and keeps the files. Returns once none of its processes is left, whatever became of their master. */
   async stop(): Promise<void> {
     this.#isWanted = false;
     const master = this.#master;
-    if (!master) return;
     const statsSocket = this.#statsSocket();
     this.#master = null;
-    await stopMaster(master, this.#workers);
+    if (master) await stopMaster(master, this.#workers);
+    const wereOthers = await endAllOf(this.#file);
     this.#workers = [];
+    if (!master && !wereOthers) return;
     rmSync(this.#masterSocket, { force: true });
     rmSync(statsSocket, { force: true });
     this.#around.book.remove(this.id);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import { isAlive, type ProcessIdentity, readProcess, signalProcess } from '../processes.ts';
+import { findProcesses, isAlive, type ProcessIdentity, readProcess, signalProcess } from '../processes.ts';
 import { askHaproxy } from './cli-socket.ts';
 import { infoField, readShowProc, type ShowProc } from './show-proc.ts';
 
@@ -143,6 +143,28 @@ export async function stopMaster(master: ProcessIdentity, workers: readonly Proc
     if (lateMs > 0) for (const identity of all) signalProcess(identity, 'SIGKILL');
     await delay(POLL_MS);
   }
+}
+
+/** Looks without a find before nothing is left: one look may miss a child that is born behind it. */
+const CLEAN_LOOKS = 2;
+
+/**
+ * Kills every master and worker that was started with a configuration file, and returns once none is left: workers of earlier
+ * configurations that still end their connections, and those whose master is gone. Returns whether there was any.
+ */
+export async function endAllOf(configFile: string): Promise<boolean> {
+  const deadline = performance.now() + STOP_TIMEOUT_MS;
+  let wasAny = false;
+  for (let cleanLooks = 0; cleanLooks < CLEAN_LOOKS; ) {
+    const found = findProcesses((words) => words.includes('-W') && words[words.indexOf(configFile) - 1] === '-f');
+    cleanLooks = found.length === 0 ? cleanLooks + 1 : 0;
+    wasAny ||= found.length > 0;
+    if (found.length > 0 && performance.now() > deadline)
+      throw new Error(`HAProxy (pids ${found.map(({ pid }) => pid).join(', ')}) did not end, not even by SIGKILL`);
+    for (const identity of found) signalProcess(identity, 'SIGKILL');
+    if (cleanLooks < CLEAN_LOOKS) await delay(POLL_MS);
+  }
+  return wasAny;
 }
 
 /** What HAProxy wrote since `start`, at most the last 4 KiB. */
