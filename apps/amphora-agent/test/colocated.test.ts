@@ -1,9 +1,14 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { findProcesses, isAlive, readProcess } from '../src/processes.ts';
-import { type Guest, guestsOf } from './world/guests.ts';
+import { createAmphora } from './pair/amphora.ts';
+import { ip, layWires, whyNoPair } from './pair/wires.ts';
+import { createAuthority } from './world/authority.ts';
+import { type Guest, guestOf, guestsOf } from './world/guests.ts';
 import { get } from './world/http.ts';
 import { runLoad } from './world/load.ts';
 import { createWorld, eventually, killHard, type World } from './world/world.ts';
@@ -133,6 +138,44 @@ describe('the removal of one of two load balancers', () => {
     onTestFinished(() => void reader.kill('SIGKILL'));
     await w.call('DELETE', `/1.0/listeners/${a.lb}`);
     expect(reader.exitCode ?? reader.signalCode).toBeNull();
+  });
+});
+
+describe.skipIf(whyNoPair() !== null)('two load balancers of one amphora with a network of its own', () => {
+  it('have one interface: a second VIP leaves the first working, and the removal of one leaves the other', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'ag-'));
+    onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+    const wires = layWires();
+    onTestFinished(() => wires.close());
+    const self = { id: randomUUID(), role: 'MASTER' } as const;
+    const amphora = await createAmphora(root, wires, 0, self, await createAuthority('agents'), 'SINGLE');
+    onTestFinished(() => amphora.close());
+    await amphora.start();
+    const { basePath, call, namespace } = amphora;
+    const host = { amphoraId: self.id, basePath, socketPath: join(root, 's0'), call };
+    const [first, second] = [wires.vip, wires.vip.replace(/\d+$/, '6')];
+    const addresses = () => ip('-n', namespace, '-4', '-o', 'address', 'show', 'dev', 'eth1');
+    const add = async (name: string, vip: string) => {
+      const port = { subnet_cidr: wires.vipCidr, gateway: null, mac_address: amphora.vipMac, vrrp_ip: vip };
+      expect(await call('POST', `/1.0/plug/vip/${vip}`, port)).toMatchObject({ status: 202 });
+      const guest = guestOf(host, name, vip);
+      await guest.serve();
+      return guest;
+    };
+    const a = await add('a', first);
+    const loadOnA = runLoad(first, 8080, 'a');
+    const b = await add('b', second);
+    expect((await loadOnA.stop()).failures).toEqual([]);
+
+    const loadOnB = runLoad(second, 8080, 'b');
+    for (let i = 0; i < 2; i++) expect(await call('DELETE', `/1.0/listeners/${a.lb}`)).toMatchObject({ status: 200 });
+    expect((await loadOnB.stop()).failures).toEqual([]);
+    expect(addresses()).not.toContain(`${first}/`);
+    expect(addresses()).toContain(`${second}/`);
+    expect(await call('GET', `/1.0/interface/${first}`)).toMatchObject({ status: 404 });
+    expect(await call('GET', `/1.0/interface/${second}`)).toMatchObject({ status: 200 });
+    await call('DELETE', `/1.0/listeners/${b.lb}`);
+    expect(addresses()).toBe('');
   });
 });
 

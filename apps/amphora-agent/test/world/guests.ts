@@ -6,6 +6,9 @@ import type { Reply } from './client.ts';
 import { haproxyText, type TextOptions } from './haproxy-text.ts';
 import { randomLoopback, type World } from './world.ts';
 
+/** The amphora that it is on. */
+type Host = Pick<World, 'amphoraId' | 'basePath' | 'socketPath' | 'call'>;
+
 type Options = Partial<TextOptions> & { readonly maxconn?: number };
 
 /** One of several load balancers of an amphora. It answers with its name. */
@@ -23,13 +26,14 @@ export interface Guest {
   master(): ProcessIdentity;
 }
 
-/** Load balancers beside that of the world, which has none of its own then. */
-export function guestsOf<const N extends readonly string[]>(w: World, ...names: N): { [I in keyof N]: Guest } {
+/** Load balancers of an amphora, each on a VIP of 127.0.0.0/8. */
+export function guestsOf<const N extends readonly string[]>(w: Host, ...names: N): { [I in keyof N]: Guest } {
   return names.map((name) => guestOf(w, name)) as { [I in keyof N]: Guest };
 }
 
-function guestOf(w: World, answer: string): Guest {
-  const [lb, listener, vip] = [randomUUID(), randomUUID(), randomLoopback()];
+/** A load balancer of an amphora, on this VIP. */
+export function guestOf(w: Host, answer: string, vip = randomLoopback()): Guest {
+  const [lb, listener] = [randomUUID(), randomUUID()];
   const folder = join(w.basePath, lb);
   const file = join(folder, 'haproxy.cfg');
   const { socketPath, basePath } = w;
