@@ -25,25 +25,38 @@ export interface MasterPaths {
   readonly outputFile: string;
 }
 
+/** Enters control groups, each a file that takes pids, and becomes the command: pid and start time stay. */
+const ENTER_GROUPS = `
+n=$1
+shift
+while [ "$n" -gt 0 ]; do { echo "$$" >"$1"; } 2>/dev/null; n=$((n - 1)); shift; done
+exec "$@"
+`;
+
 /** HAProxy did not come to serve what it was told to; the message is its own last words. */
 export class NotLive extends Error {}
 
 /**
  * Starts a master in the foreground, in the process group of the agent, and returns at once; `died` is called when it ends.
  * `-db` wins over `daemon` in the text: a process that detaches would escape the supervision and the fence.
+ * @param groups files of control groups that take its pid
  * @throws NotLive when it cannot be spawned
  */
 export async function spawnMaster(
   command: string,
   peer: string,
   paths: MasterPaths,
+  groups: readonly string[],
   died: (how: string) => void,
 ): Promise<ProcessIdentity> {
   const output = openSync(paths.outputFile, 'a', 0o600);
   try {
     if (statSync(paths.outputFile).size > MAX_OUTPUT_BYTES) ftruncateSync(output, 0);
     const files = paths.configFiles.flatMap((file) => ['-f', file]);
-    const child = spawn(command, ['-W', '-db', ...files, '-L', peer, '-S', `${paths.masterSocket},mode,600`], {
+    const haproxy = [command, '-W', '-db', ...files, '-L', peer, '-S', `${paths.masterSocket},mode,600`];
+    const entering = ['/bin/sh', '-c', ENTER_GROUPS, 'haproxy', String(groups.length), ...groups];
+    const [program = '', ...args] = groups.length === 0 ? haproxy : [...entering, ...haproxy];
+    const child = spawn(program, args, {
       stdio: ['ignore', output, output],
       env: {},
     });
