@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { cgroupFolders, cgroupPids } from '../src/compute/local/cgroup.ts';
 import { FenceMarks } from '../src/compute/local/fence-marks.ts';
 import { readProcess } from '../src/compute/local/process-table.ts';
-import { FenceNotConfirmed, PlugFailed } from '../src/errors.ts';
+import { FenceNotConfirmed, NetworkUnavailable, PlugFailed } from '../src/errors.ts';
 import { pluggedPairs, removeNamespace, unplugPairs } from '../src/namespaces/amphora-network.ts';
 import { addressesIn, kernelHoldings } from '../src/namespaces/holdings.ts';
 import { ipBatch, ipNetns, ipShow } from '../src/namespaces/ip.ts';
@@ -187,10 +187,53 @@ describe.runIf(mayMakeNamespaces())('plugging in namespaces mode, which needs ro
     const guest = await Guest.open(plan);
     expect(await guest.whoHas(vips[0]?.address ?? '')).toBeNull();
     expect(await guest.whoHas(vips[1]?.address ?? '')).toBe(macs[0]);
+    const next = await build();
+    const [vip] = vips;
+    if (!vip) throw new Error('There is no first.');
+    const { macAddress } = await network.plugVip({ loadBalancerId: 'lb-1', ...next, vip, topology: 'SINGLE' });
+    await setVip(next.amphoraId, vip.address);
+    expect(await guest.whoHas(vip.address)).toBe(macAddress);
+    expect(await guest.whoHas(vips[1]?.address ?? '')).toBe(macs[0]);
     await network.unplugVip({ loadBalancerId: 'lb-2', amphoraId: amphora.amphoraId });
     expect(await pluggedPairs(plan, amphora.amphoraId, ['vip'])).toEqual([]);
   });
 });
+
+describe.runIf(mayMakeNamespaces())('the last VIP of an amphora in namespaces mode, which needs root,', () => {
+  it('takes no interface from one that is just plugged', async () => {
+    const { plan, network, build, vipOf, root } = await open();
+    const amphora = await build();
+    const plugOf = async (loadBalancerId: string) => {
+      return { loadBalancerId, ...amphora, vip: await vipOf(loadBalancerId), topology: 'SINGLE' } as const;
+    };
+    const [leaving, coming] = [await plugOf('lb-1'), await plugOf('lb-2')];
+    await network.plugVip(leaving);
+    const unplugging = withSlowDeletion(root, () => network.unplugVip(leaving));
+    await until('the interface is about to go', () => existsSync(join(root, 'waits')));
+    await expect(network.plugVip(coming)).rejects.toBeInstanceOf(NetworkUnavailable);
+    await writeFile(join(root, 'go'), '');
+    await unplugging;
+    await network.plugVip(coming);
+    expect(await pluggedPairs(plan, amphora.amphoraId, ['vip'])).toHaveLength(1);
+    expect(await network.holdings()).toContain('lb-2');
+  });
+});
+
+/** Does something on a machine that waits before it deletes an interface, until there is a file `go`. */
+async function withSlowDeletion<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const script = `#!/bin/sh
+export PATH=/usr/sbin:/sbin:$PATH
+input=$(cat)
+case $input in "link delete"*) touch ${folder}/waits; until [ -e ${folder}/go ]; do sleep 0.01; done;; esac
+echo "$input" | exec ip "$@"
+`;
+  await writeFile(join(folder, 'ip'), script, { mode: 0o755 });
+  const { PATH } = process.env;
+  process.env.PATH = `${folder}:${PATH}`;
+  return work().finally(() => {
+    process.env.PATH = PATH;
+  });
+}
 
 describe.runIf(mayMakeNamespaces())('a build in namespaces mode, which needs root,', () => {
   it.each([

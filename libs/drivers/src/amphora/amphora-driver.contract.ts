@@ -17,6 +17,7 @@ export interface AmphoraHarness {
 }
 
 const LB = 'b0000000-0000-4000-8000-000000000001';
+const OTHER_LB = 'b0000000-0000-4000-8000-000000000002';
 const CONFIGURATION = 'global\n    daemon\n';
 const PORT: VipPort = {
   vipAddress: '203.0.113.5',
@@ -104,6 +105,27 @@ export function describeAmphoraDriver(name: string, start: () => Promise<Amphora
       await driver.deleteLoadBalancer(amphora, LB);
       await driver.deleteLoadBalancer(amphora, LB);
       expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+    });
+
+    it('keeps several load balancers of one amphora apart: what befalls one leaves the others', async () => {
+      const { driver, amphora, refused } = await open();
+      const other = `${CONFIGURATION}# other\n`;
+      await driver.plugVip(amphora, PORT);
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      const port = { ...PORT, vipAddress: '203.0.113.6', vrrpIp: '203.0.113.6' };
+      await driver.plugVip(amphora, port);
+      expect(await driver.getHaproxyEtag(amphora, OTHER_LB)).toBeNull();
+      await driver.pushHaproxy(amphora, OTHER_LB, other);
+      await expect(driver.pushHaproxy(amphora, LB, refused.configuration)).rejects.toBeInstanceOf(ConfigurationRefused);
+      await driver.stop(amphora, LB);
+      for (let i = 0; i < 2; i++) await driver.deleteLoadBalancer(amphora, LB);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBeNull();
+      expect(await driver.getHaproxyEtag(amphora, OTHER_LB)).toBe(md5(other));
+      await driver.reloadHaproxy(amphora, OTHER_LB);
+      expect(await driver.getInterface(amphora, port.vrrpIp)).toBe('eth1');
+      await expect(driver.reloadHaproxy(amphora, LB)).rejects.toBeInstanceOf(AmphoraError);
+      await driver.pushHaproxy(amphora, LB, CONFIGURATION);
+      expect(await driver.getHaproxyEtag(amphora, LB)).toBe(md5(CONFIGURATION));
     });
 
     it('uploads certificates, rotates the agent’s own and replaces its configuration, each as often as asked', async () => {

@@ -44,7 +44,10 @@ export interface AmphoraDriver {
   ): Promise<void>;
   /** MD5 (hex) of the configuration that passed a check last, served or not; null: there is none. */
   getHaproxyEtag(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<string | null>;
-  /** Stops HAProxy and removes all files of the load balancer. Succeeds if there are none. */
+  /**
+   * Stops HAProxy and removes all files of the load balancer. When it returns, none of its processes is left, so nothing answers for its VIP
+   * any more; other load balancers of the amphora are served as before. Succeeds if there are none.
+   */
   deleteLoadBalancer(amphora: AmphoraEndpoint, loadBalancerId: string, context?: CallContext): Promise<void>;
   /** Name of the amphora's interface that has the address, as keepalived's configuration wants it. @throws AmphoraError none has it */
   getInterface(amphora: AmphoraEndpoint, address: string, context?: CallContext): Promise<string>;

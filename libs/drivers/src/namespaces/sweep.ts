@@ -1,7 +1,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupFolders, killCgroup, removeCgroup } from '../compute/local/cgroup.ts';
+import { cgroupFolders, killCgroup, removeCgroup, sweepCgroups } from '../compute/local/cgroup.ts';
 import { eachProcess, type ProcessStat, signalProcess } from '../compute/local/process-table.ts';
 import { readIfThere } from '../files.ts';
 import { removeNamespace } from './amphora-network.ts';
@@ -22,7 +22,8 @@ export function planFile(dataFolder: string): string {
 
 /**
  * Removes what dead installations left: those whose data folder is gone or is another installation's by now, and those of tests that
- * ended. Whoever lives, or may only be stopped, keeps everything. Returns the data folders of those that are gone now.
+ * ended. Whoever lives, or may only be stopped, keeps everything but empty control groups. Returns the data folders of those that are
+ * gone now.
  */
 export async function sweepDeadInstallations(): Promise<readonly string[]> {
   const swept: string[] = [];
@@ -31,6 +32,7 @@ export async function sweepDeadInstallations(): Promise<readonly string[]> {
     await removeInstallation(entry);
     swept.push(entry.dataFolder);
   }
+  await sweepCgroups(); // Loopback mode has them too, and no entry.
   return swept;
 }
 

@@ -119,6 +119,51 @@ export function describeNetworkDriver(name: string, start: () => Promise<Network
       await driver.plugVip({ ...plug, ...(await amphora()) });
     });
 
+    it('gives one amphora the VIPs of several load balancers, and takes one without the others', async () => {
+      const { driver, restart, request, amphora } = await open();
+      const shared = await amphora();
+      const plugs = [];
+      for (const loadBalancerId of [request.loadBalancerId, randomUUID(), randomUUID()]) {
+        const vip = await driver.allocateVip({ ...request, loadBalancerId });
+        plugs.push({ loadBalancerId, ...shared, vip, topology: 'SINGLE' as const });
+      }
+      const ports = [];
+      for (const plug of plugs) ports.push(await driver.plugVip(plug));
+      expect(new Set(ports.map(({ vipAddress }) => vipAddress)).size).toBe(3);
+      expect(new Set(ports.map(({ macAddress }) => macAddress)).size).toBe(1);
+      const [first, ...others] = plugs;
+      if (!first) throw new Error('There is no first.');
+      for (let i = 0; i < 2; i++) await restart().unplugVip(first);
+      for (const [index, plug] of others.entries()) expect(await driver.plugVip(plug)).toEqual(ports[index + 1]);
+      const holders = (await driver.leftovers()).filter(({ amphoraId }) => amphoraId === shared.amphoraId);
+      expect(new Set(holders.map(({ loadBalancerId }) => loadBalancerId))).toEqual(
+        new Set(others.map(({ loadBalancerId }) => loadBalancerId)),
+      );
+    });
+
+    it('gives a VIP to another amphora when the first gave it up, although that lives and has others', async () => {
+      const { driver, restart, request, amphora, amphorae } = await open();
+      const [shared, next, third] = [await amphora(), await amphora(), await amphora()];
+      const plugOf = async (loadBalancerId: string) => {
+        const vip = await driver.allocateVip({ ...request, loadBalancerId });
+        return { loadBalancerId, ...shared, vip, topology: 'SINGLE' as const };
+      };
+      const [moved, kept] = [await plugOf(request.loadBalancerId), await plugOf(randomUUID())];
+      await driver.plugVip(moved);
+      await driver.plugVip(kept);
+      if (amphorae) await expect(driver.plugVip({ ...moved, ...next })).rejects.toBeInstanceOf(FenceNotConfirmed);
+      // The worker dies between the two calls, and after the second: all is done again.
+      await driver.unplugVip(moved);
+      await restart().unplugVip(moved);
+      const port = await restart().plugVip({ ...moved, ...next });
+      await restart().unplugVip(moved);
+      expect(await restart().plugVip({ ...moved, ...next })).toEqual(port);
+      if (!amphorae) return;
+      for (const plug of [moved, kept]) {
+        await expect(driver.plugVip({ ...plug, ...third })).rejects.toBeInstanceOf(FenceNotConfirmed);
+      }
+    });
+
     it('says what it can do, and refuses a pair where that is not in it', async () => {
       const { driver, request, amphora } = await open();
       expect(driver.abilities.topologies).toContain('SINGLE');

@@ -79,7 +79,11 @@ export interface NetworkDriver extends LeavesThings {
    * @throws FenceNotConfirmed, NoFreeAddress, UnsupportedByProvider for a topology that is not among `abilities`
    */
   plugVip(request: PlugRequest, context?: CallContext): Promise<VipPort>;
-  /** Takes the VIP from the instance, and gives its own address back. Succeeds if it has none. */
+  /**
+   * Takes the VIP from the instance, and gives its own address back when it has no other VIP. Succeeds if it has none. An instance may have
+   * the VIPs of several load balancers: the others stay as they are. From one that lives and goes on with others a VIP is taken when its
+   * agent has ended what serves it; a driver that can see that this is not so refuses. @throws FenceNotConfirmed
+   */
   unplugVip(
     request: { readonly loadBalancerId: string; readonly amphoraId: string },
     context?: CallContext,

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Where a control group per amphora may be made, best first: version 2 can kill a group at once. Source: cgroups(7). */
 const ROOTS = ['', 'unified', 'pids', 'freezer', 'cpu', 'memory'].map((name) => join('/sys/fs/cgroup', name));
@@ -47,12 +48,12 @@ export function makeCgroup(hostId: string, amphoraId: string): string | null {
 /** Pids in the amphora's control group, and in the groups below it. */
 export function cgroupPids(hostId: string, amphoraId: string): ReadonlySet<number> {
   const pids = new Set<number>();
-  for (const folder of candidates(hostId, amphoraId)) {
-    for (const group of withThoseBelow(folder)) {
-      for (const line of readLines(join(group, 'cgroup.procs'))) pids.add(Number(line));
-    }
-  }
+  for (const folder of candidates(hostId, amphoraId)) for (const pid of pidsIn(folder)) pids.add(pid);
   return pids;
+}
+
+function pidsIn(folder: string): number[] {
+  return withThoseBelow(folder).flatMap((group) => readLines(join(group, 'cgroup.procs')).map(Number));
 }
 
 /** Kills all in the group and below it at once, children that are being born included, where the kernel can do that. */
@@ -63,24 +64,63 @@ export function killCgroup(hostId: string, amphoraId: string): void {
   }
 }
 
+export interface AmphoraGroup {
+  readonly path: string;
+  readonly amphoraId: string;
+}
+
 /** Every group of an amphora of this host, by path. */
-export function cgroupFolders(hostId: string): readonly { readonly path: string; readonly amphoraId: string }[] {
-  return ROOTS.flatMap((root) => {
-    const folder = join(root, 'octavia', hostId);
-    return foldersIn(folder).map((name) => ({ path: join(folder, name), amphoraId: name }));
-  });
+export function cgroupFolders(hostId: string): readonly AmphoraGroup[] {
+  return ROOTS.flatMap((root) => groupsIn(join(root, 'octavia', hostId)));
+}
+
+function groupsIn(hostGroup: string): AmphoraGroup[] {
+  return foldersIn(hostGroup).map((name) => ({ path: join(hostGroup, name), amphoraId: name }));
+}
+
+/**
+ * Removes the groups of amphorae, of any host, in which nothing has run for long: those of installations and tests whose data folder went
+ * without `delete`. Nobody else knows of them; and nobody misses one that is empty, as its processes are dead and no others come.
+ */
+export async function sweepCgroups(): Promise<void> {
+  for (const root of ROOTS) {
+    const hosts = foldersIn(join(root, 'octavia')).map((name) => join(root, 'octavia', name));
+    for (const host of hosts) {
+      let isLeft = isOld(host);
+      for (const { path } of groupsIn(host)) {
+        const isDead = isOld(path) && pidsIn(path).length === 0;
+        if (isDead) removeGroups(withThoseBelow(path).reverse());
+        isLeft ||= isDead;
+        await nextTurn();
+      }
+      if (isLeft) removeGroups([host, dirname(host)]);
+    }
+  }
+}
+
+/** So long may a build take from making a group to starting the agent in it. */
+const MAY_BE_EMPTY_MS = 10 * 60 * 1000;
+
+function isOld(path: string): boolean {
+  const madeMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+  return Date.now() - madeMs > MAY_BE_EMPTY_MS;
+}
+
+/** Those that can be: absent ones, and those in use by others, stay. */
+function removeGroups(paths: readonly string[]): void {
+  for (const path of paths) {
+    try {
+      rmdirSync(path);
+    } catch {
+      // See above.
+    }
+  }
 }
 
 /** Removes the empty group with all below it, and that of the host when it was the last. */
 export function removeCgroup(hostId: string, amphoraId: string): void {
   for (const folder of candidates(hostId, amphoraId)) {
-    for (const path of [...withThoseBelow(folder).reverse(), dirname(folder), dirname(dirname(folder))]) {
-      try {
-        rmdirSync(path);
-      } catch {
-        // Absent, or in use by others.
-      }
-    }
+    removeGroups([...withThoseBelow(folder).reverse(), dirname(folder), dirname(dirname(folder))]);
   }
 }
 

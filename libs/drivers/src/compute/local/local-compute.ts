@@ -20,7 +20,7 @@ import { checkBuildRequest, checkFiles, isUuid } from '../build-request.ts';
 import type { BuildRequest, ComputeDriver, FileContent, Instance } from '../compute-driver.ts';
 import { amphoraProcesses, readClaim } from './amphora-processes.ts';
 import { buildInstance } from './build-instance.ts';
-import { removeCgroup } from './cgroup.ts';
+import { removeCgroup, sweepCgroups } from './cgroup.ts';
 import { configDrive } from './config-drive.ts';
 import { fenceAmphora } from './fence-amphora.ts';
 import { FenceMarks } from './fence-marks.ts';
@@ -40,6 +40,8 @@ import {
 import { readProcess, signalProcess } from './process-table.ts';
 
 const DEFAULT_FENCE_TIMEOUT_MS = 5000;
+/** Between two looks for control groups that dead installations left. */
+const SWEEP_EVERY_MS = 3600 * 1000;
 
 /**
  * Amphorae on this machine. In loopback mode each is a group of processes on an address of 127.0.0.0/8; in namespaces mode it has a
@@ -54,6 +56,7 @@ export class LocalComputeDriver implements ComputeDriver {
   readonly #leases: AddressLeases;
   readonly #marks: FenceMarks;
   #hostId: string | null = null;
+  #sweptAt = Number.NEGATIVE_INFINITY;
 
   /** @throws TypeError naming every option that cannot be right */
   constructor(options: LocalComputeOptions) {
@@ -89,6 +92,7 @@ export class LocalComputeDriver implements ComputeDriver {
           await this.#withdrawIfFenced(amphoraId);
         }
       }
+      await this.#sweepNowAndThen();
       return `${hostId}:${amphoraId}`;
     });
   }
@@ -127,6 +131,7 @@ export class LocalComputeDriver implements ComputeDriver {
       }
       removeCgroup(hostId, amphoraId);
       await this.#marks.forgetOld();
+      await this.#sweepNowAndThen();
     });
   }
 
@@ -251,6 +256,13 @@ export class LocalComputeDriver implements ComputeDriver {
     if (!namespaces || !(await this.#marks.has(amphoraId))) return;
     await unplugPairs(namespaces, amphoraId, ['management', 'vip']);
     await removeNamespace(amphoraNames(namespaces, amphoraId));
+  }
+
+  async #sweepNowAndThen(): Promise<void> {
+    const now = performance.now();
+    if (this.#options.usesCgroups === false || now - this.#sweptAt < SWEEP_EVERY_MS) return;
+    this.#sweptAt = now;
+    await sweepCgroups();
   }
 
   async #fence(

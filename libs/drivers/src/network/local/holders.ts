@@ -1,9 +1,12 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FenceNotConfirmed } from '../../errors.ts';
-import { writeWhole } from '../../files.ts';
+import { readIfThere, writeWhole } from '../../files.ts';
 
-/** Which amphorae have the VIP of a load balancer: a folder for each, with an empty file for each holder. */
+/** What is in the file of a holder whose VIP is just being taken away; that of any other is empty. */
+const LEAVING = 'leaving\n';
+
+/** Which amphorae have the VIP of a load balancer: a folder for each, with a file for each holder. */
 export class Holders {
   readonly #folder: string;
 
@@ -47,12 +50,22 @@ export class Holders {
     return readdir(this.#folder).catch(() => []);
   }
 
-  /** Whether the amphora holds the VIP of a load balancer other than this. */
-  async holdsAny(amphoraId: string, otherThan: string): Promise<boolean> {
-    for (const id of await this.loadBalancers()) {
-      if (id !== otherThan && (await this.of(id)).includes(amphoraId)) return true;
-    }
-    return false;
+  /** Load balancers other than this whose VIPs the amphora has, each with whether it is just being taken away. */
+  async othersAt(
+    amphoraId: string,
+    otherThan: string,
+  ): Promise<readonly { loadBalancerId: string; isLeaving: boolean }[]> {
+    const ids = (await this.loadBalancers()).filter((id) => id !== otherThan);
+    const contents = await Promise.all(ids.map((id) => readIfThere(join(this.#folder, id, amphoraId))));
+    return ids.flatMap((loadBalancerId, index) => {
+      const content = contents[index] ?? null;
+      return content === null ? [] : [{ loadBalancerId, isLeaving: content === LEAVING }];
+    });
+  }
+
+  /** Writes down that a holder's VIP is being taken away, or is not after all. */
+  async setLeaving(loadBalancerId: string, amphoraId: string, isLeaving: boolean): Promise<void> {
+    await writeWhole(join(this.#folder, loadBalancerId, amphoraId), isLeaving ? LEAVING : '');
   }
 
   async leave(loadBalancerId: string, amphoraId: string): Promise<void> {

@@ -1,8 +1,15 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Deployment, NotFound } from '@octavia/domain';
 import { formatIpv4, type Ipv4Range, ipv4Range, isInRange } from '../../addresses.ts';
 import type { CallContext } from '../../call-context.ts';
-import { NetworkUnavailable, NoFreeAddress, VipAddressOutside, VipAddressTaken } from '../../errors.ts';
+import {
+  FenceNotConfirmed,
+  NetworkUnavailable,
+  NoFreeAddress,
+  VipAddressOutside,
+  VipAddressTaken,
+} from '../../errors.ts';
 import { type EpochFences, FolderFences } from '../../fences/epoch-fences.ts';
 import type { Leftover } from '../../leftover.ts';
 import type { NamespacePlan } from '../../namespaces/plan.ts';
@@ -32,6 +39,10 @@ export interface LocalNetworkOptions {
   /** Set: namespaces mode. Absent: loopback mode. */
   readonly namespaces?: NamespacePlan;
 }
+
+/** Taking a VIP away takes some ten milliseconds; who waits longer tries again. */
+const LEAVING_TIMEOUT_MS = 1000;
+const LOOK_EVERY_MS = 20;
 
 /** Amphorae that may have one VIP at once. */
 const MAX_HOLDERS = { SINGLE: 1, ACTIVE_STANDBY: 2 } as const;
@@ -121,6 +132,7 @@ export class LocalNetworkDriver implements NetworkDriver {
         return false;
       };
       await this.#holders.enter(loadBalancerId, amphoraId, MAX_HOLDERS[topology], mayAnswer);
+      await this.#checkStays(loadBalancerId, amphoraId, context);
       const port = await this.#plugging.plug(amphoraId, vip, topology);
       return { vipAddress: vip.address, subnetCidr: subnet.cidr, gateway: null, mtu: null, hostRoutes: [], ...port };
     });
@@ -148,12 +160,36 @@ export class LocalNetworkDriver implements NetworkDriver {
 
   async close(): Promise<void> {}
 
-  /** The amphora stays a holder until it cannot answer any more. */
+  /**
+   * The amphora stays a holder until it cannot answer any more. With its last VIP it may lose the interface, too: so it is written down first
+   * that this VIP leaves, and looked then whether there is another. Who plugs enters first and looks then: one of the two sees the other.
+   */
   async #unplug(loadBalancerId: string, amphoraId: string): Promise<void> {
     if (!(await this.#holders.of(loadBalancerId)).includes(amphoraId)) return;
-    const isLast = !(await this.#holders.holdsAny(amphoraId, loadBalancerId));
-    await this.#plugging.unplug(amphoraId, await this.#addresses.of(loadBalancerId), isLast);
-    await this.#holders.leave(loadBalancerId, amphoraId);
+    await this.#holders.setLeaving(loadBalancerId, amphoraId, true);
+    const others = await this.#holders.othersAt(amphoraId, loadBalancerId);
+    const isLast = others.every(({ isLeaving }) => isLeaving);
+    const why = await this.#plugging.unplug(amphoraId, await this.#addresses.of(loadBalancerId), isLast);
+    if (why === null) return this.#holders.leave(loadBalancerId, amphoraId);
+    await this.#holders.setLeaving(loadBalancerId, amphoraId, false);
+    // An amphora without another VIP is to be deleted, and until then it is in the way of the next holder.
+    if (!isLast) throw new FenceNotConfirmed(amphoraId, why);
+  }
+
+  /** Waits until no other VIP is being taken from the amphora, and maybe its interface with it. @throws NetworkUnavailable */
+  async #checkStays(loadBalancerId: string, amphoraId: string, context: CallContext | undefined): Promise<void> {
+    const deadline = performance.now() + LEAVING_TIMEOUT_MS;
+    for (;;) {
+      const leaving = (await this.#holders.othersAt(amphoraId, loadBalancerId)).find(({ isLeaving }) => isLeaving);
+      if (!leaving) return;
+      if (performance.now() > deadline) {
+        throw new NetworkUnavailable(
+          `The VIP of load balancer ${leaving.loadBalancerId} is just being taken from amphora ${amphoraId}; try again.`,
+          { amphoraId, loadBalancerId: leaving.loadBalancerId },
+        );
+      }
+      await delay(LOOK_EVERY_MS, undefined, { signal: context?.signal });
+    }
   }
 
   #named<T>(work: () => Promise<T>): Promise<T> {

@@ -71,14 +71,15 @@ export class NamespacesPlugging implements Plugging {
     });
   }
 
-  unplug(amphoraId: string, addresses: readonly string[], isLast: boolean): Promise<void> {
+  unplug(amphoraId: string, addresses: readonly string[], isLast: boolean): Promise<null> {
     return this.#named(async () => {
       if (isLast) {
         await unplugPairs(this.#plan, amphoraId, ['vip']);
         await this.#own.release(amphoraId);
-        return;
+        return null;
       }
       for (const address of addresses) await removeVipAddress(this.#plan, amphoraId, address);
+      return null;
     });
   }
 

@@ -5,6 +5,7 @@ import { type Deployment, type Topology, UnsupportedByProvider } from '@octavia/
 import { fencedMarks } from '../../compute/local/options.ts';
 import { NetworkUnavailable } from '../../errors.ts';
 import type { AllocatedVip, VipPort } from '../network-driver.ts';
+import { pidsOn } from './sockets.ts';
 
 /** How an amphora of this machine comes to a VIP: what differs between the modes of the local network driver. */
 export interface Plugging {
@@ -17,8 +18,11 @@ export interface Plugging {
   cutOff(amphoraId: string): Promise<void>;
   /** @throws UnsupportedByProvider, NoFreeAddress, PlugFailed, NetworkUnavailable */
   plug(amphoraId: string, vip: AllocatedVip, topology: Topology): Promise<PluggedPort>;
-  /** @param isLast whether the amphora holds no other VIP */
-  unplug(amphoraId: string, addresses: readonly string[], isLast: boolean): Promise<void>;
+  /**
+   * @param isLast whether the amphora holds no other VIP
+   * @returns why it may still answer for the addresses, as the end of a sentence; null: it cannot any more @throws NetworkUnavailable
+   */
+  unplug(amphoraId: string, addresses: readonly string[], isLast: boolean): Promise<string | null>;
 }
 
 export type PluggedPort = Pick<VipPort, 'macAddress' | 'vrrpIp' | 'vrrpPortId'>;
@@ -50,7 +54,12 @@ export class LoopbackPlugging implements Plugging {
     return { macAddress: '00:00:00:00:00:00', vrrpIp: vip.address, vrrpPortId: null };
   }
 
-  async unplug(): Promise<void> {}
+  /** There is nothing to take away: what gives up a VIP is the end of the load balancer's processes. */
+  async unplug(amphoraId: string, addresses: readonly string[]): Promise<string | null> {
+    if (!(await this.mayAnswer(amphoraId))) return null;
+    const pids = await pidsOn(addresses, amphoraId, this.#dataFolder);
+    return pids.length === 0 ? null : `processes ${pids.join(', ')} still have sockets on ${addresses.join(', ')}`;
+  }
 }
 
 /** What the data folder tells of an amphora: whether it is marked as fenced or deleted, and whether it has a folder. */
