@@ -404,7 +404,7 @@ CREATE INDEX flow_finished ON flow (finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX flow_one_running ON flow (turn_key) WHERE state = 'RUNNING';
 CREATE UNIQUE INDEX flow_one_push_queued ON flow (load_balancer_id)
   WHERE state = 'QUEUED' AND name = 'load_balancer.update';
-CREATE UNIQUE INDEX flow_one_failover ON flow (amphora_id)
+CREATE UNIQUE INDEX flow_one_failover ON flow (amphora_id, load_balancer_id)
   WHERE state IN ('QUEUED', 'RUNNING') AND name = 'amphora.failover';
 
 CREATE TABLE flow_step (
