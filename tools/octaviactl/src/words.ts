@@ -113,6 +113,7 @@ export type EnumPrefix =
   | 'AMPHORA_STATUS'
   | 'ORPHAN_SIDE'
   | 'AMPHORA_ROLE'
+  | 'SEAT_STATE'
   | 'TOPOLOGY'
   | 'FLOW_STATE'
   | 'FLOW_STEP_STATE'

@@ -1,4 +1,4 @@
-import { Amphora, Capabilities, Flavor, LoadBalancerStatusTree, SystemStatus } from '@octavia/proto';
+import { Amphora, Capabilities, Flavor, LoadBalancerStatusTree, Seat, SystemStatus } from '@octavia/proto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { activeLoadBalancer, childrenOf, World } from './world.ts';
 
@@ -275,6 +275,58 @@ describe('what is shown', () => {
     });
     const { out } = await world.run('loadbalancer status show web');
     expect(out).toContain('|       member blue 127.0.0.1:9001 ');
+  });
+
+  describe('an amphora', () => {
+    const seat = (fields: Partial<Seat>) =>
+      Seat.create({ state: 'SEAT_STATE_TAKEN', role: 'AMPHORA_ROLE_STANDALONE', origin: 'NEW', ...fields });
+    const shared = Amphora.create({
+      id: '0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2d',
+      loadBalancerId: 'lb-1',
+      status: 'AMPHORA_STATUS_ALLOCATED',
+      role: 'AMPHORA_ROLE_STANDALONE',
+      haIp: '127.0.1.7',
+      seatLimit: 4,
+      seats: [
+        seat({ loadBalancerId: 'lb-1', haIp: '127.0.1.7', appliedRevision: 3, choiceReason: 'no spare' }),
+        seat({ loadBalancerId: 'lb-2', haIp: '127.0.1.8', origin: 'COLOCATED', choiceReason: '1 of 4 seats' }),
+        seat({ loadBalancerId: 'lb-0', state: 'SEAT_STATE_LEFT' }),
+      ],
+    });
+    beforeEach(() => {
+      world.overrides.set('listAmphorae', () => ({ amphorae: [shared], nextPageToken: '' }));
+      world.overrides.set('getAmphora', () => shared);
+    });
+
+    it('is listed with all load balancers that it serves, in a table a line for each', async () => {
+      const list = 'loadbalancer amphora list -c loadbalancer_id -c seat_limit';
+      expect(await world.json(list)).toEqual([{ loadbalancer_id: 'lb-1,lb-2', seat_limit: 4 }]);
+      expect((await world.run(`${list} -f value`)).out).toBe('lb-1,lb-2 4\n');
+      const { out } = await world.run(list);
+      expect(out).toContain('| lb-1            | 4          |\n| lb-2            |            |');
+    });
+
+    it('is shown with a line for each seat, and without what is of one load balancer only', async () => {
+      const { out } = await world.run(`loadbalancer amphora show ${shared.id}`);
+      expect(out).toMatch(/\| lb-1 +\| TAKEN +\| STANDALONE +\| 127\.0\.1\.7 +\| 3 +\| NEW +\| no spare/);
+      expect(out).toMatch(/\| lb-2 +\| TAKEN +\| STANDALONE +\| 127\.0\.1\.8 +\| 0 +\| COLOCATED +\| 1 of 4 seats/);
+      expect(out).toMatch(/\| lb-0 +\| LEFT/);
+      expect(out).toMatch(/\| seat_limit +\| 4 /);
+      expect(out.match(/^\| (role|ha_ip|choice_reason) /gm)).toBeNull();
+      const { seats, role } = await world.json(`loadbalancer amphora show ${shared.id}`);
+      expect([seats.length, seats[1].loadbalancer_id, seats[1].origin, role]).toEqual([
+        3,
+        'lb-2',
+        'COLOCATED',
+        'STANDALONE',
+      ]);
+    });
+
+    it('is explained with all its VIPs before it is said to be isolated', async () => {
+      const { err } = await world.run(`loadbalancer amphora fence ${shared.id}`);
+      expect(err).toContain('(the VIPs 127.0.1.7, 127.0.1.8)');
+      expect(err).toContain('Its VIPs then go to other amphorae at once.');
+    });
   });
 
   it('lists amphorae and capabilities', async () => {

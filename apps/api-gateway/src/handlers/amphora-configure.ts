@@ -48,8 +48,7 @@ async function start({ policy }: Parts, tx: Tx, id: string, caller: Caller): Pro
     throw new AmphoraNotFit('AMPHORA_NOT_CONFIGURABLE', message, { id, status });
   }
   const requester = { projectId: caller.projectId, userId: caller.userId, requestId: caller.requestId };
-  return flows.start(
-    tx,
-    configureFlow(id, seats[0]?.loadBalancerId ?? null, requester, { deadlineMs: policy.flowDeadlineMs }),
-  );
+  // Traffic is not touched, so of several load balancers the turn of one is enough.
+  const loadBalancerId = seats[0]?.loadBalancerId ?? null;
+  return flows.start(tx, configureFlow(id, loadBalancerId, requester, { deadlineMs: policy.flowDeadlineMs }));
 }

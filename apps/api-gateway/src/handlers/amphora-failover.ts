@@ -1,5 +1,23 @@
-import { Amphorae, Events, FailoverCandidates, Flows, LoadBalancers, lastHeartbeats, type Tx } from '@octavia/db';
-import { type Amphora, type Caller, DomainError, isBeingDeleted, LoadBalancerBeingDeleted } from '@octavia/domain';
+import {
+  Amphorae,
+  Events,
+  type FailoverCandidate,
+  FailoverCandidates,
+  type FlowRecord,
+  Flows,
+  LoadBalancers,
+  lastHeartbeats,
+  type Tx,
+} from '@octavia/db';
+import {
+  type Amphora,
+  type Caller,
+  DomainError,
+  isBeingDeleted,
+  LoadBalancerBeingDeleted,
+  NotFound,
+  Unavailable,
+} from '@octavia/domain';
 import { deleteAmphora, failoverAmphora as failoverFlow } from '@octavia/flows';
 import { FailoverAmphoraRequest, type FailoverAmphoraResponse } from '@octavia/proto';
 import { currentTraceContext } from '@octavia/service';
@@ -38,7 +56,13 @@ export class AmphoraNotFit extends DomainError {
 /** Why an operator's failover replaces an amphora. */
 const FAULT = { reason: 'FAILOVER_REQUESTED', message: 'An operator asked for its replacement.' };
 
-/** Replaces an amphora that serves, by the rules of health: once, in one transaction with its mark. A spare is deleted. */
+/** Tries, each of which may find that a load balancer has just been given a seat. There are few seats, so few tries are enough. */
+const TRIES = 5;
+
+/**
+ * Replaces an amphora that serves, by the rules of health: once, in one transaction with its mark, for each load balancer on it by a flow
+ * of its own. A spare is deleted.
+ */
 export async function failoverAmphora(
   parts: Parts,
   request: FailoverAmphoraRequest,
@@ -49,98 +73,133 @@ export async function failoverAmphora(
   const id = check.uuid('id', request.id);
   const requestId = check.optionalUuid('request_id', request.requestId);
   check.finish();
-  return parts.db.transaction(async (tx) => {
-    const call = { method: 'FailoverAmphora', requestId, request: encode(request), objectId: id };
-    const flowId = (await isRepetition(tx, call, caller))
-      ? await newestFlow(tx, id)
-      : await start(parts, tx, id, caller);
-    const heartbeats = await lastHeartbeats(tx, [id]);
-    return {
-      amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)),
-      flowId,
-      flowIds: flowId === '' ? [] : [flowId],
-    };
-  });
+  const call = {
+    method: 'FailoverAmphora',
+    requestId,
+    request: FailoverAmphoraRequest.encode(request).finish(),
+    objectId: id,
+  };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await parts.db.transaction(async (tx) => {
+        const flowIds = (await isRepetition(tx, call, caller))
+          ? await flowsOfLast(tx, id)
+          : await start(parts, tx, id, caller);
+        const heartbeats = await lastHeartbeats(tx, [id]);
+        const amphora = writeAmphora(await amphorae.get(tx, id), heartbeats.get(id));
+        return { amphora, flowId: flowIds[0] ?? '', flowIds };
+      });
+    } catch (error) {
+      if (!(error instanceof SeatJustTaken) || attempt === TRIES) throw error;
+    }
+  }
 }
 
-function encode(request: FailoverAmphoraRequest): Uint8Array {
-  return FailoverAmphoraRequest.encode(request).finish();
+/** A load balancer got a seat on the amphora between two locks. Its own has to be taken first, so all begins anew. */
+class SeatJustTaken extends Unavailable {
+  constructor(id: string) {
+    super('AMPHORA_BUSY', `Load balancers are just being given to amphora ${id}. Try again.`);
+  }
 }
 
-async function newestFlow(tx: Tx, id: string): Promise<string> {
-  return (await flows.newestReplacing(tx, one(await amphorae.get(tx, id)), { onlyOpen: false }))?.id ?? '';
+/** The flows that replaced it last: the newest, and those that were open when it was started. */
+async function flowsOfLast(tx: Tx, id: string): Promise<string[]> {
+  const all = await replacing(tx, await amphorae.get(tx, id), false);
+  const failovers = all.filter(({ name }) => name !== 'amphora.delete');
+  const found = failovers.length > 0 ? failovers : all;
+  const since = found.at(-1)?.createdAt ?? new Date(0);
+  return found.filter(({ finishedAt }) => finishedAt === null || finishedAt >= since).map((flow) => flow.id);
 }
 
-async function start(parts: Parts, tx: Tx, id: string, caller: Caller): Promise<string> {
+function replacing(tx: Tx, { id, seats }: Amphora, onlyOpen: boolean): Promise<FlowRecord[]> {
+  return flows.replacing(tx, { id, loadBalancerIds: seats.map(({ loadBalancerId }) => loadBalancerId) }, { onlyOpen });
+}
+
+async function start(parts: Parts, tx: Tx, id: string, caller: Caller): Promise<string[]> {
   const amphora = await amphorae.get(tx, id);
-  const { loadBalancerId } = one(amphora);
-  const underWay = await flows.newestReplacing(tx, one(amphora), { onlyOpen: true });
-  if (underWay) return underWay.id;
-  return loadBalancerId === null
-    ? discard(parts, tx, amphora, caller)
-    : replace(parts, tx, amphora, loadBalancerId, caller);
+  return amphora.seats.length === 0 ? discard(parts, tx, id, caller) : replace(parts, tx, id, caller);
 }
 
 /** Deletes a spare; housekeeping builds another. */
-async function discard({ policy }: Parts, tx: Tx, amphora: Amphora, caller: Caller): Promise<string> {
-  const spare = await candidates.discardSpare(tx, amphora.id, FAULT);
+async function discard({ policy }: Parts, tx: Tx, id: string, caller: Caller): Promise<string[]> {
+  const spare = await candidates.discardSpare(tx, id, FAULT);
   if (!spare) {
     // Not READY any more: deleted by another such call, or taken by a load balancer.
-    const now = await amphorae.get(tx, amphora.id);
-    const underWay = await flows.newestReplacing(tx, one(now), { onlyOpen: true });
-    if (underWay) return underWay.id;
-    throw notReplaceable(now);
+    const now = await amphorae.get(tx, id);
+    if (now.seats.length > 0) throw new SeatJustTaken(id);
+    return underWay(tx, now);
   }
   const requester = { projectId: spare.projectId, userId: caller.userId, requestId: caller.requestId };
-  return flows.start(tx, deleteAmphora(amphora.id, requester, { deadlineMs: policy.flowDeadlineMs }));
+  return [await flows.start(tx, deleteAmphora(id, requester, { deadlineMs: policy.flowDeadlineMs }))];
 }
 
-async function replace(
+/** All load balancers on it, or none: those that stayed would lose it. */
+async function replace(parts: Parts, tx: Tx, id: string, caller: Caller): Promise<string[]> {
+  const found = await candidates.lock(tx, id);
+  const amphora = await amphorae.get(tx, id);
+  const serving = amphora.seats.filter(({ state }) => state === 'TAKEN' && amphora.status === 'ALLOCATED');
+  const locked = new Set(found.map(({ loadBalancerId }) => loadBalancerId));
+  const others = serving.filter(({ loadBalancerId }) => !locked.has(loadBalancerId));
+  for (const { loadBalancerId } of others) {
+    if (!(await isGoing(tx, loadBalancerId))) throw new SeatJustTaken(id);
+  }
+  for (const candidate of found) assertMovable(candidate);
+  const free = found.filter(({ state }) => state === 'FREE');
+  // The mark keeps others from getting a seat.
+  if (free.length > 0) await candidates.setFault(tx, id, FAULT);
+  for (const candidate of free) await move(parts, tx, candidate, caller);
+  return underWay(tx, amphora, others[0]?.loadBalancerId);
+}
+
+/** What replaces the amphora. @param going a load balancer on it that is being deleted @throws when nothing does */
+async function underWay(tx: Tx, amphora: Amphora, going?: string): Promise<string[]> {
+  const open = await replacing(tx, amphora, true);
+  if (open.length > 0) return open.map((flow) => flow.id);
+  if (going !== undefined) throw new LoadBalancerBeingDeleted(going);
+  const { id, status } = amphora;
+  const message = `Amphora ${id} is ${status}: only one that serves (ALLOCATED) or a spare (READY) can be replaced.`;
+  throw new AmphoraNotFit('AMPHORA_NOT_REPLACEABLE', message, { id, status });
+}
+
+async function isGoing(tx: Tx, loadBalancerId: string): Promise<boolean> {
+  try {
+    return isBeingDeleted(await loadBalancers.get(tx, loadBalancerId, null));
+  } catch (error) {
+    if (error instanceof NotFound) return true;
+    throw error;
+  }
+}
+
+function assertMovable({ amphoraId: id, loadBalancerId, state, provisioningStatus }: FailoverCandidate): void {
+  if (state === 'NEXT') {
+    const message = `Another amphora of load balancer ${loadBalancerId} is being replaced. Try again when that has ended.`;
+    throw new AmphoraNotFit('FAILOVER_UNDER_WAY', message, { id, loadBalancerId });
+  }
+  if (state === 'FREE' && provisioningStatus === 'PENDING_CREATE') {
+    const message = `Load balancer ${loadBalancerId} is being created. Try again when it is ACTIVE, or delete it.`;
+    throw new AmphoraNotFit('LOAD_BALANCER_BEING_CREATED', message, { id, loadBalancerId });
+  }
+}
+
+/** Starts the replacement of the amphora for one load balancer. */
+async function move(
   { policy }: Parts,
   tx: Tx,
-  amphora: Amphora,
-  loadBalancerId: string,
+  { amphoraId, loadBalancerId, projectId }: FailoverCandidate,
   caller: Caller,
-): Promise<string> {
-  const loadBalancer = await loadBalancers.lock(tx, loadBalancerId);
-  if (loadBalancer && isBeingDeleted(loadBalancer)) throw new LoadBalancerBeingDeleted(loadBalancerId);
-  const all = await candidates.lock(tx, amphora.id);
-  const candidate = all.find((found) => found.loadBalancerId === loadBalancerId);
-  if (!candidate) throw notReplaceable(amphora);
-  if (candidate.state !== 'FREE') {
-    // Of this amphora or of all, by now: whoever locked first has started it.
-    const underWay = await flows.newestReplacing(tx, one(amphora), { onlyOpen: true });
-    if (underWay) return underWay.id;
-    const message = `Another amphora of load balancer ${loadBalancerId} is being replaced. Try again when that has ended.`;
-    throw new AmphoraNotFit('FAILOVER_UNDER_WAY', message, { id: amphora.id, loadBalancerId });
-  }
-  if (candidate.provisioningStatus === 'PENDING_CREATE') {
-    const message = `Load balancer ${loadBalancerId} is being created. Try again when it is ACTIVE, or delete it.`;
-    throw new AmphoraNotFit('LOAD_BALANCER_BEING_CREATED', message, { id: amphora.id, loadBalancerId });
-  }
-  await candidates.setFault(tx, amphora.id, FAULT);
-  const requester = { projectId: candidate.projectId, userId: caller.userId, requestId: caller.requestId };
+): Promise<void> {
+  const requester = { projectId, userId: caller.userId, requestId: caller.requestId };
   const options = { deadlineMs: policy.flowDeadlineMs };
-  const flowId = await flows.start(tx, failoverFlow(amphora.id, loadBalancerId, requester, options));
+  const flowId = await flows.start(tx, failoverFlow(amphoraId, loadBalancerId, requester, options));
   await events.append(tx, {
     loadBalancerId,
-    projectId: candidate.projectId,
+    projectId,
     author: caller.userId,
     requestId: caller.requestId,
     kind: 'amphora_failover_requested',
     objectKind: 'amphora',
-    objectId: amphora.id,
+    objectId: amphoraId,
     payload: { flow_id: flowId },
     traceparent: currentTraceContext().traceparent,
   });
-  return flowId;
-}
-
-function one({ id, seats }: Amphora): { readonly id: string; readonly loadBalancerId: string | null } {
-  return { id, loadBalancerId: seats[0]?.loadBalancerId ?? null };
-}
-
-function notReplaceable({ id, status }: Amphora): AmphoraNotFit {
-  const message = `Amphora ${id} is ${status}: only one that serves (ALLOCATED) or a spare (READY) can be replaced.`;
-  return new AmphoraNotFit('AMPHORA_NOT_REPLACEABLE', message, { id, status });
 }

@@ -19,7 +19,7 @@ const loadBalancers = new LoadBalancers();
 /** Reason with which flows wait, and then give up. */
 const REASON = 'FENCE_NOT_CONFIRMED';
 
-/** Keeps that a person has isolated the amphora, and lets go on what waits for that, or gave up for it. */
+/** Keeps that a person has isolated the amphora, and lets go on what waits for that, or gave up for it: of all that it serves. */
 export async function confirmFence(
   parts: Parts,
   request: ConfirmFenceRequest,
@@ -38,23 +38,35 @@ export async function confirmFence(
   };
   return parts.db.transaction(async (tx) => {
     const isRepeated = await isRepetition(tx, call, caller);
-    const loadBalancerId = (await amphorae.get(tx, id)).seats[0]?.loadBalancerId ?? null;
-    const lb = loadBalancerId === null ? null : await loadBalancers.lock(tx, loadBalancerId);
+    const served = await lockServed(tx, id);
     const amphora = await amphorae.get(tx, id, { lock: true });
-    if (!isRepeated) await confirm(parts, tx, amphora, lb, caller);
-    const flow = (await wake(tx, amphora)) ?? (isRepeated ? null : await restart(parts, tx, amphora, lb, caller));
-    return { amphora: await readAmphora(tx, id), flowId: flow ?? '', flowIds: flow === null ? [] : [flow] };
+    if (!isRepeated) await confirm(parts, tx, amphora, served, caller);
+    const woken = await wake(tx, amphora);
+    const started = isRepeated ? [] : await restart(parts, tx, amphora, served, woken, caller);
+    const flowIds = [...woken.map((flow) => flow.id), ...started];
+    return { amphora: await readAmphora(tx, id), flowId: flowIds[0] ?? '', flowIds };
   });
+}
+
+/** The load balancers that have a seat on the amphora, locked. */
+async function lockServed(tx: Tx, id: string): Promise<LoadBalancer[]> {
+  const { seats } = await amphorae.get(tx, id);
+  const served: LoadBalancer[] = [];
+  // By id, as everywhere: who locks several in the same order never waits for one who waits for it.
+  for (const loadBalancerId of seats.map((seat) => seat.loadBalancerId).sort()) {
+    const lb = await loadBalancers.lock(tx, loadBalancerId);
+    if (lb) served.push(lb);
+  }
+  return served;
 }
 
 async function confirm(
   { installation }: Parts,
   tx: Tx,
-  amphora: Amphora,
-  lb: LoadBalancer | null,
+  { id, status }: Amphora,
+  served: readonly LoadBalancer[],
   caller: Caller,
 ): Promise<void> {
-  const { id, status } = amphora;
   if (status === 'DELETED') {
     throw new AmphoraNotFit('AMPHORA_DELETED', `Amphora ${id} is DELETED: nothing waits for its isolation.`, { id });
   }
@@ -65,55 +77,76 @@ async function confirm(
     throw new AmphoraNotFit('AMPHORA_STILL_HEARD', message, { id });
   }
   await confirmations.confirm(tx, { amphoraId: id, author: caller.userId, requestId: caller.requestId });
-  if (!lb) return;
-  await events.append(tx, {
-    loadBalancerId: lb.id,
-    projectId: lb.projectId,
-    author: caller.userId,
-    requestId: caller.requestId,
-    kind: 'amphora_fence_confirmed',
-    objectKind: 'amphora',
-    objectId: id,
-    payload: {},
-    traceparent: currentTraceContext().traceparent,
-  });
+  for (const lb of served) {
+    await events.append(tx, {
+      loadBalancerId: lb.id,
+      projectId: lb.projectId,
+      author: caller.userId,
+      requestId: caller.requestId,
+      kind: 'amphora_fence_confirmed',
+      objectKind: 'amphora',
+      objectId: id,
+      payload: {},
+      traceparent: currentTraceContext().traceparent,
+    });
+  }
 }
 
-/** Ends the wait of flows that wait for it. Returns the first of them. */
-async function wake(tx: Tx, { id, seats }: Amphora): Promise<string | null> {
-  const turns = [...seats.map(({ loadBalancerId }) => loadBalancerId), id];
+/** Ends the wait of flows that wait for it, and returns them. */
+async function wake(tx: Tx, { id, seats }: Amphora): Promise<FlowRecord[]> {
   const waiting: FlowRecord[] = [];
-  for (const turn of turns) {
+  for (const turn of [...seats.map(({ loadBalancerId }) => loadBalancerId), id]) {
     const open = await flows.open(tx, turn);
     waiting.push(...open.filter(({ lastError, direction }) => direction === 'DO' && lastError?.reason === REASON));
   }
   for (const flow of waiting) await flows.runNow(tx, flow.id);
-  return waiting[0]?.id ?? null;
+  return waiting;
 }
 
-/** Starts again what gave up for it, unless something else has happened since. */
+/** Starts again what gave up for it, for each load balancer of which nothing goes on and nothing else has happened since. */
 async function restart(
   parts: Parts,
   tx: Tx,
   amphora: Amphora,
-  lb: LoadBalancer | null,
+  served: readonly LoadBalancer[],
+  woken: readonly FlowRecord[],
+  caller: Caller,
+): Promise<string[]> {
+  const ofAmphora = woken.length > 0 ? null : await restartOfAmphora(parts, tx, amphora.id, caller);
+  if (ofAmphora !== null) return [ofAmphora];
+  const started: string[] = [];
+  for (const lb of served) {
+    if (woken.some(({ loadBalancerId }) => loadBalancerId === lb.id)) continue;
+    const flow = await restartOf(parts, tx, amphora, lb, caller);
+    if (flow !== null) started.push(flow);
+  }
+  return started;
+}
+
+/** What takes the amphora away, or one load balancer off it. */
+async function restartOfAmphora({ policy }: Parts, tx: Tx, id: string, caller: Caller): Promise<string | null> {
+  const [last] = await flows.list(tx, { amphoraId: id }, 1);
+  if (last?.name !== 'amphora.delete' || !gaveUp(last)) return null;
+  const requester = { projectId: last.projectId, userId: caller.userId, requestId: caller.requestId };
+  return flows.start(tx, deleteAmphora(id, requester, { deadlineMs: policy.flowDeadlineMs }));
+}
+
+async function restartOf(
+  parts: Parts,
+  tx: Tx,
+  amphora: Amphora,
+  lb: LoadBalancer,
   caller: Caller,
 ): Promise<string | null> {
-  const options = { deadlineMs: parts.policy.flowDeadlineMs };
-  const by = { author: caller.userId, requestId: caller.requestId, ...currentTraceContext() };
-  const [ofAmphora] = await flows.list(tx, { amphoraId: amphora.id }, 1);
-  if (ofAmphora?.name === 'amphora.delete' && gaveUp(ofAmphora)) {
-    const { projectId } = ofAmphora;
-    const requester = { projectId, userId: caller.userId, requestId: caller.requestId };
-    return flows.start(tx, deleteAmphora(amphora.id, requester, options));
-  }
-  if (!lb || isBeingDeleted(lb)) return null;
+  if (isBeingDeleted(lb)) return null;
   const [last] = await flows.list(tx, { loadBalancerId: lb.id }, 1);
   if (!last || !gaveUp(last)) return null;
+  const options = { deadlineMs: parts.policy.flowDeadlineMs };
   const requester = { projectId: lb.projectId, userId: caller.userId, requestId: caller.requestId };
   if (last.name === 'amphora.failover' && last.amphoraId === amphora.id && amphora.status === 'ALLOCATED') {
     return flows.start(tx, failoverAmphora(amphora.id, lb.id, requester, options));
   }
+  const by = { author: caller.userId, requestId: caller.requestId, ...currentTraceContext() };
   const action = last.name === 'load_balancer.delete' ? 'delete' : 'failover';
   const begun = begin(action, lb);
   if (action === 'delete') {

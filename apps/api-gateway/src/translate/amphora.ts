@@ -1,48 +1,54 @@
 import type { FenceConfirmation } from '@octavia/db';
-import type { Amphora, Seat as DomainSeat } from '@octavia/domain';
-import type { AmphoraRole, AmphoraStatus, Amphora as Message, Seat, SeatState } from '@octavia/proto';
+import type { Amphora, SeatState as DomainSeatState, Seat } from '@octavia/domain';
+import type { AmphoraRole, AmphoraStatus, Amphora as Message, Seat as SeatMessage, SeatState } from '@octavia/proto';
 import { enumOf } from './enums.ts';
+
+/** Which seats are told first. */
+const ORDER: readonly DomainSeatState[] = ['TAKEN', 'LEAVING', 'LEFT'];
 
 export function writeAmphora(
   amphora: Amphora,
   lastHeartbeatAt: Date | undefined,
   confirmation?: FenceConfirmation,
 ): Message {
-  const [first] = amphora.seats;
+  const seats = [...amphora.seats].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state)).map(writeSeat);
+  // Callers that know of one load balancer on an amphora get the first.
+  const [one] = seats;
   return {
     id: amphora.id,
-    loadBalancerId: first?.loadBalancerId ?? '',
+    loadBalancerId: one?.loadBalancerId ?? '',
     status: enumOf<AmphoraStatus>('AMPHORA_STATUS_', amphora.status),
-    role: enumOf<AmphoraRole>('AMPHORA_ROLE_', first?.role ?? 'UNSPECIFIED'),
+    role: one?.role ?? 'AMPHORA_ROLE_UNSPECIFIED',
     computeId: amphora.computeId ?? '',
     lbNetworkIp: amphora.lbNetworkIp ?? '',
     agentPort: amphora.agentPort,
-    vrrpIp: first?.vrrpIp ?? '',
-    haIp: first?.haIp ?? '',
-    vrrpInterface: first?.vrrpInterface ?? '',
+    vrrpIp: one?.vrrpIp ?? '',
+    haIp: one?.haIp ?? '',
+    vrrpInterface: one?.vrrpInterface ?? '',
     cachedZone: amphora.class.zone,
     imageId: amphora.imageId ?? '',
     computeFlavor: amphora.class.computeFlavor,
     haproxyVersion: amphora.facts?.haproxyVersion ?? '',
     certExpiresAt: amphora.certExpiresAt ?? undefined,
-    appliedRevision: first?.appliedRevision ?? 0,
+    appliedRevision: one?.appliedRevision ?? 0,
     lastHeartbeatAt,
     reason: amphora.fault?.reason ?? '',
     message: amphora.fault?.message ?? '',
     createdAt: amphora.createdAt,
     updatedAt: amphora.updatedAt ?? undefined,
-    origin: first?.choice?.origin ?? '',
-    choiceReason: first?.choice?.reason ?? '',
+    origin: one?.origin ?? '',
+    choiceReason: one?.choiceReason ?? '',
     imageTag: amphora.class.imageTag,
     computeHost: amphora.computeHost ?? '',
     fenceConfirmedAt: confirmation?.confirmedAt,
     fenceConfirmedBy: confirmation?.author ?? '',
-    seats: amphora.seats.map(writeSeat),
-    seatLimit: amphora.seatLimit,
+    seats,
+    // What a spare has is no more than a default.
+    seatLimit: one ? amphora.seatLimit : 0,
   };
 }
 
-function writeSeat(seat: DomainSeat): Seat {
+function writeSeat(seat: Seat): SeatMessage {
   return {
     loadBalancerId: seat.loadBalancerId,
     state: enumOf<SeatState>('SEAT_STATE_', seat.state),

@@ -172,21 +172,26 @@ export class Flows {
     return rows.map(toFlowRecord);
   }
 
-  /** The newest flow that replaces or deletes an amphora, by itself or with its load balancer; null: there is none. */
-  async newestReplacing(
+  /**
+   * The flows that replace or delete an amphora, by itself or with a load balancer that it serves: the newest of each load balancer, and
+   * the newest that is of none, oldest first.
+   */
+  async replacing(
     tx: Tx,
-    amphora: { readonly id: string; readonly loadBalancerId: string | null },
+    amphora: { readonly id: string; readonly loadBalancerIds: readonly string[] },
     { onlyOpen }: { readonly onlyOpen: boolean },
-  ): Promise<FlowRecord | null> {
-    const [row]: FlowRow[] = await tx.query(
-      `SELECT * FROM flow
-       WHERE (amphora_id = $1 AND name IN ('amphora.failover', 'amphora.delete')
-           OR load_balancer_id = $2 AND name = 'load_balancer.failover')
-         AND (NOT $3 OR state IN ('QUEUED', 'RUNNING'))
-       ORDER BY id DESC LIMIT 1`,
-      [amphora.id, amphora.loadBalancerId, onlyOpen],
+  ): Promise<FlowRecord[]> {
+    const rows: FlowRow[] = await tx.query(
+      `SELECT * FROM (
+         SELECT DISTINCT ON (load_balancer_id) * FROM flow
+         WHERE (amphora_id = $1 AND name IN ('amphora.failover', 'amphora.delete')
+             OR load_balancer_id = ANY ($2) AND name = 'load_balancer.failover')
+           AND (NOT $3 OR state IN ('QUEUED', 'RUNNING'))
+         ORDER BY load_balancer_id, id DESC) AS newest
+       ORDER BY id LIMIT ${MAX_LISTED}`,
+      [amphora.id, amphora.loadBalancerIds, onlyOpen],
     );
-    return row ? toFlowRecord(row) : null;
+    return rows.map(toFlowRecord);
   }
 
   /** How many flows there are in each open state, and how old the oldest of them is, for the gauges. */

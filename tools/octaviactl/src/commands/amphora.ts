@@ -13,7 +13,7 @@ export function addAmphoraCommands(parent: Command): void {
     'loadbalancer amphora list',
     'loadbalancer amphora list --loadbalancer web -f json',
   ])
-    .option('--loadbalancer <loadbalancer>', 'only those of this load balancer (name or id)')
+    .option('--loadbalancer <loadbalancer>', 'only those with a seat of this load balancer (name or id)')
     .option('--status <status>', 'only those in this status', choice(AMPHORA_STATUSES))
     .option('--limit <count>', 'read at most this many (default: 10000)', (text) => Math.max(1, integer(text)))
     .action(run(async () => (await load()).list));
@@ -23,9 +23,12 @@ export function addAmphoraCommands(parent: Command): void {
     .action(run(async () => (await load()).show));
 
   withWait(
-    leaf(amphora, 'failover', 'Replace an amphora; a spare is deleted, and another is built', [
-      'loadbalancer amphora failover --wait 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c',
-    ]),
+    leaf(
+      amphora,
+      'failover',
+      'Replace an amphora, for each load balancer on it; a spare is deleted, and another is built',
+      ['loadbalancer amphora failover --wait 0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2c'],
+    ),
   )
     .argument('<amphora>', 'id')
     .action(run(async () => (await load()).failover));

@@ -4,11 +4,14 @@ import {
   AmphoraStatus,
   type ConfirmFenceResponse,
   type FailoverAmphoraResponse,
+  Seat,
+  SeatState,
   AmphoraServiceService as service,
 } from '@octavia/proto';
 import { CliError } from '../errors.ts';
 import type { Action } from '../grammar.ts';
 import type { WaitOptions } from '../options.ts';
+import { formatList, formatObject } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { fromWord, toWord } from '../words.ts';
 import { waitForFlow } from './flow.ts';
@@ -29,12 +32,13 @@ function amphoraeIn(status: AmphoraStatus): Resource<Amphora> {
     loadBalancerId: (amphora) => amphora.loadBalancerId,
     view: (amphora) => ({
       id: amphora.id,
-      loadbalancer_id: orNull(amphora.loadBalancerId),
+      loadbalancer_id: orNull(loadBalancerIds(amphora).join(',')),
       status: toWord('AMPHORA_STATUS', amphora.status),
       role: toWord('AMPHORA_ROLE', amphora.role),
       compute_id: orNull(amphora.computeId),
       lb_network_ip: orNull(amphora.lbNetworkIp),
       agent_port: amphora.agentPort || null,
+      seat_limit: amphora.seatLimit || null,
       vrrp_ip: orNull(amphora.vrrpIp),
       ha_ip: orNull(amphora.haIp),
       vrrp_interface: orNull(amphora.vrrpInterface),
@@ -55,11 +59,47 @@ function amphoraeIn(status: AmphoraStatus): Resource<Amphora> {
       fence_confirmed_by: orNull(amphora.fenceConfirmedBy),
       created_at: timeView(amphora.createdAt),
       updated_at: timeView(amphora.updatedAt),
+      seats: amphora.seats.map(seatView),
     }),
     columns: ['id', 'loadbalancer_id', 'status', 'role', 'lb_network_ip', 'ha_ip'],
     get known() {
       return Object.keys(this.view(Amphora.create()));
     },
+  };
+}
+
+/** Those that it serves or is about to, first come first; of one that serves none any more: those that it served. */
+function loadBalancerIds({ seats, loadBalancerId }: Amphora): string[] {
+  const taken = seats.filter(({ state }) => state !== SeatState.LEFT);
+  const ids = (taken.length > 0 ? taken : seats).map((seat) => seat.loadBalancerId);
+  return ids.length > 0 || loadBalancerId === '' ? ids : [loadBalancerId];
+}
+
+const SEAT_COLUMNS = [
+  'loadbalancer_id',
+  'state',
+  'role',
+  'ha_ip',
+  'applied_revision',
+  'origin',
+  'choice_reason',
+  'reason',
+];
+
+function seatView(seat: Seat) {
+  return {
+    loadbalancer_id: seat.loadBalancerId,
+    state: toWord('SEAT_STATE', seat.state),
+    role: toWord('AMPHORA_ROLE', seat.role),
+    vrrp_ip: orNull(seat.vrrpIp),
+    ha_ip: orNull(seat.haIp),
+    vrrp_port_id: orNull(seat.vrrpPortId),
+    vrrp_interface: orNull(seat.vrrpInterface),
+    applied_revision: seat.appliedRevision,
+    origin: orNull(seat.origin),
+    choice_reason: orNull(seat.choiceReason),
+    reason: orNull(seat.reason),
+    message: orNull(seat.message),
   };
 }
 
@@ -73,16 +113,34 @@ export const list: Action<ListOptions> = async (session, _args, { loadbalancer, 
   const resource = amphoraeIn(status === undefined ? AmphoraStatus.UNSPECIFIED : fromWord('AMPHORA_STATUS', status));
   const parentId = loadbalancer === undefined ? undefined : (await find(session, loadBalancers, loadbalancer)).id;
   const amphorae = await collectPages(session, resource, { parentId }, limit);
+  const isTable = session.globals.format === 'table';
   await session.printList(
-    amphorae.map((amphora) => resource.view(amphora)),
+    // In a table, a line for each load balancer.
+    amphorae.map((amphora) => ({
+      ...resource.view(amphora),
+      ...(isTable && amphora.seats.length > 1 && { loadbalancer_id: loadBalancerIds(amphora) }),
+    })),
     resource.columns,
     resource.known,
   );
 };
 
+/** What an amphora tells of the first load balancer on it. */
+const OF_ONE = new Set(Object.keys(seatView(Seat.create())).filter((name) => name !== 'reason' && name !== 'message'));
+
 export const show: Action<object> = async (session, [reference = '']) => {
   const resource = amphoraeIn(AmphoraStatus.UNSPECIFIED);
-  await session.printObject(resource.view(await find(session, resource, reference)));
+  const amphora = await find(session, resource, reference);
+  const view = resource.view(amphora);
+  const { format, column } = session.globals;
+  if (format !== 'table' || column || amphora.seats.length === 0) {
+    await session.printObject(view);
+    return;
+  }
+  const isShared = amphora.seats.length > 1;
+  const fields = Object.entries(view).filter(([name]) => name !== 'seats' && !(isShared && OF_ONE.has(name)));
+  process.stdout.write(await formatObject(Object.fromEntries(fields), { format }));
+  process.stdout.write(await formatList(amphora.seats.map(seatView), SEAT_COLUMNS, SEAT_COLUMNS, { format }));
 };
 
 export const failover: Action<WaitOptions> = async (session, [reference = ''], options) => {
@@ -121,12 +179,14 @@ async function report(
 }
 
 /** What confirming means. It is an error, so that no script takes it for done. */
-function unconfirmed({ id, computeId, lbNetworkIp, haIp, lastHeartbeatAt }: Amphora): CliError {
+function unconfirmed({ id, computeId, lbNetworkIp, haIp, lastHeartbeatAt, seats }: Amphora): CliError {
+  const vips = seats.length > 0 ? seats.map((seat) => seat.haIp).filter(Boolean) : [haIp].filter(Boolean);
+  const named = vips.length > 1 ? ` (the VIPs ${vips.join(', ')})` : vips.length > 0 ? ` (the VIP ${vips[0]})` : '';
   const heard = lastHeartbeatAt ? `was last heard at ${timeView(lastHeartbeatAt)} UTC` : 'was never heard';
   const message = [
     `Nothing was changed. Confirming says that you have made sure that amphora ${id} is isolated:`,
-    `it does not run, or is cut off, can answer for no address any more${haIp ? ` (the VIP ${haIp})` : ''}, and will not come back by itself.`,
-    'Its VIP then goes to another amphora at once. If it still runs, two machines answer for one address, and',
+    `it does not run, or is cut off, can answer for no address any more${named}, and will not come back by itself.`,
+    `${vips.length > 1 ? 'Its VIPs then go to other amphorae' : 'Its VIP then goes to another amphora'} at once. If it still runs, two machines answer for one address, and`,
     'connections break at random until one of them is stopped.',
     'Check first:',
     `  - its instance (${computeId || 'not known'}) is stopped or deleted in the compute service, or its host is switched off;`,

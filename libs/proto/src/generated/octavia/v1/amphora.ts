@@ -346,8 +346,8 @@ export interface Amphora {
   /** Of a pair: name of the interface in the amphora that has its own address in the VIP's subnet (`vrrp_ip`). Empty otherwise. */
   vrrpInterface: string;
   /**
-   * The load balancers that it serves, those that it served before it went, and those that are leaving it. The one that came
-   * first is first; those that have left a living amphora are not told.
+   * The load balancers that it serves, by id, and after them those that are leaving it. What has left it is not told. Of a
+   * DELETED one those that it served last.
    */
   seats: Seat[];
   /** Load balancers that it may serve at once: as its first one was told. 1: it is shared with none. 0: a spare. */
@@ -2531,9 +2531,10 @@ export const AmphoraServiceService = {
   },
   /**
    * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
-   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
-   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
-   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   * replaced for each of them, by a flow each, all started at once, or for none: what cannot be moved now fails the call. What
+   * is being moved already is left to the flow that does so, which is returned, too. Fails with FAILED_PRECONDITION
+   * (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY, LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing
+   * to replace, or not now.
    */
   failoverAmphora: {
     path: "/octavia.v1.AmphoraService/FailoverAmphora" as const,
@@ -2598,9 +2599,10 @@ export interface AmphoraServiceServer extends UntypedServiceImplementation {
   listAmphorae: handleUnaryCall<ListAmphoraeRequest, ListAmphoraeResponse>;
   /**
    * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
-   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
-   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
-   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   * replaced for each of them, by a flow each, all started at once, or for none: what cannot be moved now fails the call. What
+   * is being moved already is left to the flow that does so, which is returned, too. Fails with FAILED_PRECONDITION
+   * (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY, LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing
+   * to replace, or not now.
    */
   failoverAmphora: handleUnaryCall<FailoverAmphoraRequest, FailoverAmphoraResponse>;
   /**
@@ -2655,9 +2657,10 @@ export interface AmphoraServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
-   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
-   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
-   * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
+   * replaced for each of them, by a flow each, all started at once, or for none: what cannot be moved now fails the call. What
+   * is being moved already is left to the flow that does so, which is returned, too. Fails with FAILED_PRECONDITION
+   * (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY, LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing
+   * to replace, or not now.
    */
   failoverAmphora(
     request: FailoverAmphoraRequest,
