@@ -155,7 +155,9 @@ describe('an amphora that serves several load balancers', () => {
     agent.listeners = { [mine]: 'OPEN', [others]: 'OPEN' };
   });
   const movedLoadBalancers = async () =>
-    (await world.query(`SELECT load_balancer_id AS id FROM flow WHERE name = 'amphora.failover'`)).map(({ id }: { id: string }) => id);
+    (await world.query(`SELECT load_balancer_id AS id FROM flow WHERE name = 'amphora.failover'`)).map(
+      ({ id }: { id: string }) => id,
+    );
 
   it('is well while it serves all of them', async () => {
     const health = await owner(agent);

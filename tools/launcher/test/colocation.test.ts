@@ -50,7 +50,9 @@ describe.for(MODES)('colocation in %s mode', { timeout: 120_000 }, (mode) => {
     const shown: Amphora[] = await Promise.all(
       all.map(({ id: amphora }) => life.json('loadbalancer', 'amphora', 'show', amphora)),
     );
-    const serving = shown.filter(({ status, seats }) => status === 'ALLOCATED' && seats.some((one) => one.load_balancer_id === id));
+    const serving = shown.filter(
+      ({ status, seats }) => status === 'ALLOCATED' && seats.some((one) => one.load_balancer_id === id),
+    );
     const [only] = serving;
     if (!only || serving.length > 1) throw new Error(`${name} has ${serving.length} amphorae.`);
     return only;
