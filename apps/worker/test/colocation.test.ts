@@ -1,5 +1,5 @@
 import { FailoverCandidates } from '@octavia/db';
-import { placementOf, type SeatedAmphora } from '@octavia/domain';
+import { FAILOVER_REQUESTED, placementOf, type SeatedAmphora } from '@octavia/domain';
 import { NoopComputeDriver } from '@octavia/drivers';
 import { failoverAmphora, failoverLoadBalancer } from '@octavia/flows';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -268,6 +268,25 @@ describe('the death of an amphora that serves several', () => {
     for (const id of ids) await world.settled(id);
     await world.idle();
     expect(await world.leftovers()).toMatchObject(NOTHING);
+  });
+
+  it('costs nobody the time of the others, where an operator asked for it: each leaves when its own replacement is ready', async () => {
+    const ids = await several(2);
+    const [old = ''] = await idsOf(ids);
+    await world.db.transaction(async (tx) => {
+      const candidates = new FailoverCandidates();
+      const all = await candidates.lock(tx, old);
+      await candidates.setFault(tx, old, { reason: FAILOVER_REQUESTED, message: 'asked for' });
+      for (const { loadBalancerId } of all) {
+        await world.flows.start(tx, failoverAmphora(old, loadBalancerId, requester));
+      }
+    });
+    for (const id of ids) await moved(id, old);
+    await world.idle();
+    for (const id of ids) await expectServed(id, await amphoraOf(id));
+    const calls = world.amphora.control.calls.filter(({ method }) => method === 'deleteLoadBalancer');
+    expect(calls.length).toBeGreaterThan(0);
+    expect(await world.amphorae.get(world.db.reader, old)).toMatchObject({ status: 'DELETED' });
   });
 
   it('is given no further load balancer from the moment on in which it is known', async () => {

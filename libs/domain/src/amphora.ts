@@ -63,6 +63,9 @@ export interface AmphoraClass {
   readonly topology: Topology;
 }
 
+/** Why an amphora is replaced that may be well: an operator asked for it. Any other fault says that it is broken. */
+export const FAILOVER_REQUESTED = 'FAILOVER_REQUESTED';
+
 /** Where the amphora of a load balancer came from: a spare that was ready, built for it, or one that serves others already. */
 export type AmphoraOrigin = 'SPARE' | 'NEW' | 'COLOCATED';
 

@@ -10,7 +10,7 @@ const MODES = ['loopback', 'namespaces'] as const;
 interface Amphora {
   readonly id: string;
   readonly status: string;
-  readonly seats: readonly { readonly load_balancer_id: string }[];
+  readonly seats: readonly { readonly loadbalancer_id: string }[];
 }
 
 /** Several load balancers on one amphora, as those who run it and their clients see them. */
@@ -51,7 +51,7 @@ describe.for(MODES)('colocation in %s mode', { timeout: 120_000 }, (mode) => {
       all.map(({ id: amphora }) => life.json('loadbalancer', 'amphora', 'show', amphora)),
     );
     const serving = shown.filter(
-      ({ status, seats }) => status === 'ALLOCATED' && seats.some((one) => one.load_balancer_id === id),
+      ({ status, seats }) => status === 'ALLOCATED' && seats.some((one) => one.loadbalancer_id === id),
     );
     const [only] = serving;
     if (!only || serving.length > 1) throw new Error(`${name} has ${serving.length} amphorae.`);

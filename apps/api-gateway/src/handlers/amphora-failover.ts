@@ -13,6 +13,7 @@ import {
   type Amphora,
   type Caller,
   DomainError,
+  FAILOVER_REQUESTED,
   isBeingDeleted,
   LoadBalancerBeingDeleted,
   NotFound,
@@ -54,7 +55,7 @@ export class AmphoraNotFit extends DomainError {
 }
 
 /** Why an operator's failover replaces an amphora. */
-const FAULT = { reason: 'FAILOVER_REQUESTED', message: 'An operator asked for its replacement.' };
+const FAULT = { reason: FAILOVER_REQUESTED, message: 'An operator asked for its replacement.' };
 
 /** Tries, each of which may find that a load balancer has just been given a seat. There are few seats, so few tries are enough. */
 const TRIES = 5;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FenceConfirmation } from '@octavia/db';
-import { DomainError, type Fault, type SeatedAmphora } from '@octavia/domain';
+import { DomainError, FAILOVER_REQUESTED, type Fault, type SeatedAmphora } from '@octavia/domain';
 import { ATTR } from '@octavia/service';
 import { type Context, callOf, endpointOf } from '../world.ts';
 import { fenceAmphora, mayHoldVip } from './fence-amphora.ts';
@@ -19,7 +19,7 @@ const PAUSE_MS = 250;
 export async function isolate(amphora: SeatedAmphora, context: Context): Promise<FenceConfirmation | null> {
   if (await closeIfAlone(amphora, context)) return fenceAmphora(amphora, context);
   if (await leaveInTime(amphora, context)) return null;
-  await context.transaction((tx) => giveUpAmphora(tx, amphora.id, { ...UNREACHABLE }, context));
+  await context.transaction((tx) => giveUpAmphora(tx, amphora.id, UNREACHABLE, context));
   return fenceAmphora(amphora, context);
 }
 
@@ -43,7 +43,8 @@ async function leaveInTime(amphora: SeatedAmphora, context: Context): Promise<bo
   const limited = { ...context, signal: AbortSignal.any([signal, limit]) };
   for (;;) {
     const { status, fault } = await amphorae.get(reader, amphora.id);
-    if (status !== 'ALLOCATED' || fault !== null) return false;
+    const isBroken = fault !== null && fault.reason !== FAILOVER_REQUESTED;
+    if (status !== 'ALLOCATED' || isBroken) return false;
     try {
       await leave(amphora, limited);
       return true;
