@@ -56,13 +56,15 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
   if (config.ownNetwork) prepareOwnNetwork();
   const book = new ProcessBook(dataFolder, amphoraId);
   const user = haproxyUser(config.haproxyUser);
+  const groups = new ControlGroups(amphoraId);
+  groups.protectAgent();
 
   const loadBalancers: LoadBalancers = new LoadBalancers({
     config,
     peer: peerName(amphoraId),
     userGroupFile: writeUserGroupFile(config.basePath, user),
     book,
-    groups: new ControlGroups(amphoraId),
+    groups,
     log,
     changed() {
       keepalived.haproxyChanged();

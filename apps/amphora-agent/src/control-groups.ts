@@ -6,6 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 const AGENT_GROUP = 'agent';
 /** Processor time in proportion to the others: the kernel's default. Source: cgroups(7) of version 2. */
 const WEIGHT = '100';
+/**
+ * What the agent is credited with when the kernel looks for who uses most of the amphora's memory, in thousandths of all: it uses 150 MiB of
+ * 1 GiB, and nobody may lose it because a load balancer took too much.
+ */
+const AGENT_CREDIT = '-250';
 /** A group can be removed once its processes are gone for good, which takes the kernel a moment after their end. */
 const REMOVE_TRIES = 20;
 const REMOVE_EVERY_MS = 5;
@@ -21,6 +26,11 @@ export class ControlGroups {
   /** @param root where the hierarchies are mounted @param membership content of /proc/self/cgroup */
   constructor(amphoraId: string, root = '/sys/fs/cgroup', membership = readText('/proc/self/cgroup')) {
     this.#folders = amphoraFolders(amphoraId, root, membership);
+  }
+
+  /** Has the kernel spare this process, where the amphora has groups, and so may have limits. Needs root. */
+  protectAgent(): void {
+    if (this.#folders.length > 0) writeIfThere('/proc/self/oom_score_adj', AGENT_CREDIT);
   }
 
   /** Makes the load balancer's groups. Returns the files that take the pid of its HAProxy; none: there are no groups. */
@@ -87,7 +97,7 @@ function writeIfThere(path: string, value: string): void {
   try {
     writeFileSync(path, value);
   } catch {
-    // A share that cannot be set is the kernel's default.
+    // What cannot be set is the kernel's default.
   }
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -72,7 +73,13 @@ describe.skipIf(mounts.length === 0)('an agent in a control group of its amphora
       for (const { pid } of found) expect(groupsOf(pid)).toEqual(mounts.map(() => guest.lb));
       expect(found[0]?.startTime).toBe(guest.master().startTime);
     }
-    expect(groupsOf(w.processes().agent.pid)).toEqual(mounts.map(() => 'agent'));
+    const { agent } = w.processes();
+    expect(groupsOf(agent.pid)).toEqual(mounts.map(() => 'agent'));
+    const scoreOf = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
+    // Root without all its rights may not.
+    const mayLower = spawnSync('sh', ['-c', 'echo -1 >/proc/self/oom_score_adj']).status === 0;
+    expect(scoreOf(agent.pid) < 0).toBe(mayLower);
+    expect(scoreOf(b.master().pid)).toBe(0);
     expect(await w.call('DELETE', `/1.0/listeners/${a.lb}`)).toMatchObject({ status: 200 });
     for (const mount of mounts) expect(existsSync(join(mount, HOST, w.amphoraId, a.lb))).toBe(false);
     expect(await get(b.vip, 8080)).toBe('b');

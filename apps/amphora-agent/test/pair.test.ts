@@ -59,7 +59,7 @@ describe.skipIf(why !== null)(title, () => {
     await pair.mend(holder);
   });
 
-  it('keeps the member of each client through a takeover, and through a reload', async () => {
+  it('keeps the member of each client through a takeover, and through reloads', async () => {
     const clients = Array.from({ length: 6 }, (_, i) => pair.wires.clientIp.replace(/1$/, String(201 + i)));
     const membersOf = async (asked: readonly string[]) => {
       const answers: [string, string | null][] = [];
@@ -80,6 +80,18 @@ describe.skipIf(why !== null)(title, () => {
     // The old process gives the new one its table, within a tenth of a second.
     await eventually('the new process knows them', async () => (await other.stuck()) >= clients.length);
     expect(await membersOf(grouped)).toEqual(before);
+    // One that has just started learns still, and teaches nobody.
+    other.kill(other.haproxy());
+    await other.heartbeats.next(({ listeners }) => Object.keys(listeners).length === 0);
+    expect(await other.call('PUT', `/1.0/loadbalancer/${pair.lb}/start`)).toMatchObject({ status: 202 });
+    await eventually('the VIP answers', async () => (await ask(pair.wires.vip, pair.wires.clientIp)) !== null);
+    const anew = await membersOf(clients);
+    expect(new Set(Object.values(anew))).toEqual(new Set(['a', 'b']));
+    for (let again = 0; again < 2; again++) {
+      expect(await other.call('PUT', `/1.0/loadbalancer/${pair.lb}/reload`)).toMatchObject({ status: 202 });
+    }
+    const regrouped = clients.toSorted((one, two) => String(anew[one]).localeCompare(String(anew[two])));
+    expect(await membersOf(regrouped)).toEqual(anew);
     await pair.mend(holder);
     await becomesBackup(holder);
   });

@@ -52,8 +52,13 @@ async function open(...options: Parameters<typeof startNamespacesCompute>) {
 const all = ['management', 'vip'] as const;
 
 /** Does something on a kernel that does not let go of interfaces. */
-async function withInterfacesThatStay<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  const script = '#!/bin/sh\nexport PATH=/usr/sbin:/sbin:$PATH\ngrep -v "^link delete" | exec ip "$@"\n';
+function withInterfacesThatStay<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  return without('link delete', folder, work);
+}
+
+/** Does something on a machine that does not carry out some commands of ip(8). */
+async function without<T>(command: string, folder: string, work: () => Promise<T>): Promise<T> {
+  const script = `#!/bin/sh\nexport PATH=/usr/sbin:/sbin:$PATH\ngrep -v "^${command}" | exec ip "$@"\n`;
   await writeFile(join(folder, 'ip'), script, { mode: 0o755 });
   const { PATH } = process.env;
   process.env.PATH = `${folder}:${PATH}`;
@@ -196,6 +201,30 @@ describe.runIf(mayMakeNamespaces())('plugging in namespaces mode, which needs ro
     expect(await guest.whoHas(vips[1]?.address ?? '')).toBe(macs[0]);
     await network.unplugVip({ loadBalancerId: 'lb-2', amphoraId: amphora.amphoraId });
     expect(await pluggedPairs(plan, amphora.amphoraId, ['vip'])).toEqual([]);
+  });
+});
+
+describe.runIf(mayMakeNamespaces())('one of two VIPs in namespaces mode, which needs root,', () => {
+  it('stays with its holder until the address is off the interface, whatever its prefix is', async () => {
+    const { plan, network, build, vipOf, setVip, root } = await open();
+    const [amphora, next] = [await build(), await build()];
+    const plugOf = async (loadBalancerId: string) => {
+      return { loadBalancerId, ...amphora, vip: await vipOf(loadBalancerId), topology: 'SINGLE' } as const;
+    };
+    const [moved, kept] = [await plugOf('lb-1'), await plugOf('lb-2')];
+    for (const plug of [moved, kept]) await network.plugVip(plug);
+    await setVip(amphora.amphoraId, kept.vip.address);
+    const { inner } = pairNames(plan, amphora.amphoraId, 'vip');
+    const { namespace } = amphoraNames(plan, amphora.amphoraId);
+    await ipBatch([['address', 'add', `${moved.vip.address}/32`, 'dev', inner]], { namespace });
+    const unplugging = without('address delete', root, () => network.unplugVip(moved));
+    await expect(unplugging).rejects.toBeInstanceOf(NetworkUnavailable);
+    await expect(network.plugVip({ ...moved, ...next })).rejects.toBeInstanceOf(FenceNotConfirmed);
+    await network.unplugVip(moved);
+    const addresses = (await addressesIn(namespace)).map(({ address }) => address);
+    expect(addresses).not.toContain(moved.vip.address);
+    expect(addresses).toContain(kept.vip.address);
+    await network.plugVip({ ...moved, ...next });
   });
 });
 

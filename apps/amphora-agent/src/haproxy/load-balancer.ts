@@ -29,6 +29,7 @@ import {
   stopMaster,
   waitUntilStarted,
 } from './master.ts';
+import { putEntries, untaughtEntries } from './stick-tables.ts';
 import { type Address, type HaproxyText, HaproxyTextError, readHaproxyText } from './text.ts';
 
 /** The state of thousands of servers is written in a few milliseconds; a reload must not wait long for it. */
@@ -240,7 +241,18 @@ export class LoadBalancer {
     const statsSocket = this.#statsSocket();
     const state = await askHaproxy(statsSocket, 'show servers state', SAVE_STATE_TIMEOUT_MS).catch(() => null);
     if (state !== null) replaceFile(join(this.#folder, 'servers-state'), state);
+    const stuck = await untaughtEntries(this.#masterSocket).catch(this.#tableLost([]));
     this.#setWorkers(master, await reloadMaster(master, this.#paths(statsSocket)));
+    await putEntries(this.#masterSocket, stuck).catch(this.#tableLost(undefined));
+  }
+
+  /** A reload without them is better than none. */
+  #tableLost<T>(instead: T): (error: unknown) => T {
+    return (error) => {
+      const context = { 'octavia.load_balancer.id': this.id, reason: messageOf(error) };
+      this.#around.log.warn(context, 'stick tables were not carried over: clients may change their member once');
+      return instead;
+    };
   }
 
   /** Those that the running HAProxy does not have yet. */

@@ -25,8 +25,12 @@ export interface MasterPaths {
   readonly outputFile: string;
 }
 
-/** Enters control groups, each a file that takes pids, and becomes the command: pid and start time stay. */
+/**
+ * Enters control groups, each a file that takes pids, and becomes the command: pid and start time stay. When memory runs short it is no
+ * better protected than anybody, unlike the agent.
+ */
 const ENTER_GROUPS = `
+{ echo 0 >/proc/$$/oom_score_adj; } 2>/dev/null
 n=$1
 shift
 while [ "$n" -gt 0 ]; do { echo "$$" >"$1"; } 2>/dev/null; n=$((n - 1)); shift; done

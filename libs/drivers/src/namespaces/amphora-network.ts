@@ -69,13 +69,28 @@ export async function setManagementAddress(plan: NamespacePlan, amphoraId: strin
   );
 }
 
-/** Takes an address from the amphora's interface on the VIP's network. Succeeds if it has none. */
+/** Takes an address from the amphora's interface on the VIP's network. Succeeds if it has none. @throws IpError when it is still there */
 export async function removeVipAddress(plan: NamespacePlan, amphoraId: string, address: string): Promise<void> {
   const { inner } = pairNames(plan, amphoraId, 'vip');
-  await ipBatch([['address', 'delete', `${address}/${plan.vip.prefixLength}`, 'dev', inner]], {
-    namespace: amphoraNames(plan, amphoraId).namespace,
-    isForced: true,
-  });
+  const { namespace } = amphoraNames(plan, amphoraId);
+  // As it is there, with whatever prefix the agent gave it.
+  const found = async () => {
+    const links = ((await ipShow(['address', 'show', 'dev', inner], { namespace })) ?? []) as Partial<ShownLink>[];
+    const all = links.flatMap(({ addr_info = [] }) => addr_info);
+    return all.flatMap(({ local, prefixlen }) => (local === address ? [`${local}/${prefixlen}`] : []));
+  };
+  const own = await found();
+  if (own.length === 0) return;
+  await ipBatch(
+    own.map((one) => ['address', 'delete', one, 'dev', inner]),
+    { namespace, isForced: true },
+  );
+  const left = await found();
+  if (left.length > 0) throw new IpError(`ip address delete ${left.join(', ')}: still there`);
+}
+
+interface ShownLink {
+  readonly addr_info: readonly { readonly local?: string; readonly prefixlen?: number }[];
 }
 
 /**

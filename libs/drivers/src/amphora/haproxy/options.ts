@@ -14,7 +14,7 @@ export interface HaproxyAmphoraOptions {
    */
   readonly attempts?: number;
   readonly retryIntervalMs?: number;
-  /** Calls that may wait for their turn at one amphora; more are refused. Default: 16. */
+  /** Calls that may wait for their turn at one amphora; more are refused. Default: 128, two for each of 64 load balancers. */
   readonly maxWaiting?: number;
 }
 
@@ -26,6 +26,6 @@ export function limitsOf(options: HaproxyAmphoraOptions): Limits {
     readTimeoutMs: options.readTimeoutMs ?? 60_000,
     attempts: options.attempts ?? 3,
     retryIntervalMs: options.retryIntervalMs ?? 250,
-    maxWaiting: options.maxWaiting ?? 16,
+    maxWaiting: options.maxWaiting ?? 128,
   };
 }
