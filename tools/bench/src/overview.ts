@@ -38,7 +38,7 @@ export class Look {
   #missing(id: string, mine: readonly AmphoraSeen[], size: number, gone: readonly string[]): string | null {
     const row = this.#loadBalancers.get(id);
     if (row?.status !== 'ACTIVE') return `it is ${row?.status}`;
-    if (row.isBusy) return 'a flow is open';
+    if (row.flows !== null) return `open flows: ${row.flows}`;
     if (mine.length !== size) return `it has ${mine.length} amphorae`;
     if (mine.some((one) => gone.includes(one.id))) return 'what was struck is not replaced yet';
     const unheard = mine.find(({ heardAt }) => heardAt === null || Date.now() - heardAt > HEARD_WITHIN_MS);
@@ -49,7 +49,8 @@ export class Look {
 interface LoadBalancerRow {
   readonly id: string;
   readonly status: string;
-  readonly isBusy: boolean;
+  /** Those that are open, for a person; null: none. */
+  readonly flows: string | null;
 }
 
 /** Looks at an installation for many who wait for something, with one question to it at a time. */
@@ -93,8 +94,9 @@ export class Overview {
 
   async #now(): Promise<Look> {
     const { rows } = await this.#database.query<LoadBalancerRow>(
-      `SELECT id, provisioning_status AS status, EXISTS (SELECT 1 FROM flow AS f WHERE f.load_balancer_id = lb.id
-         AND f.state IN ('QUEUED', 'RUNNING')) AS "isBusy" FROM load_balancer AS lb WHERE deleted_at IS NULL`,
+      `SELECT id, provisioning_status AS status, (SELECT string_agg(concat_ws(' ', name, state, direction, step, 'attempt', attempt,
+         waiting_for, last_error), '; ' ORDER BY f.id) FROM flow AS f WHERE f.load_balancer_id = lb.id
+         AND f.state IN ('QUEUED', 'RUNNING')) AS flows FROM load_balancer AS lb WHERE deleted_at IS NULL`,
     );
     return new Look(await this.#installation.api.allAmphorae(), rows);
   }
