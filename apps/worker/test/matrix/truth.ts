@@ -57,7 +57,12 @@ async function ofRows({ db }: Looked): Promise<string[]> {
     }),
     [`'flow ' || name || ' is ' || state`, 'flow', `state IN ('QUEUED', 'RUNNING')`],
     [`'the turn of ' || key || ' is held'`, 'turn', 'holder IS NOT NULL OR half_done IS NOT NULL'],
-    [`'flow ' || flow_id || ' has a build slot'`, 'build_slot', 'true'],
+    [
+      `concat_ws(' ', 'flow', flow_id, name, f.state, 'has a build slot,', slot.state, '; steps', (SELECT string_agg(concat_ws(' ',
+         s.name, s.state, s.last_error), ', ' ORDER BY position) FROM flow_step AS s WHERE s.flow_id = slot.flow_id))`,
+      'build_slot AS slot JOIN flow AS f ON f.id = slot.flow_id',
+      'true',
+    ],
     [`'a secret of ' || owner_id || ' is kept'`, 'secret', 'true'],
     [
       `'external resource ' || name || ' is ' || state || ', its amphora ' || coalesce(status, 'not there')`,
