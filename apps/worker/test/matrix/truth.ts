@@ -153,17 +153,25 @@ async function serves(world: Looked, id: string, amphora: Awaited<ReturnType<Loo
 
 async function ofAddresses(world: Looked): Promise<string[]> {
   const { db, network } = world;
-  // What never came to be gives its address back, though its row stays in ERROR.
+  // What never came to be gives its address back, though its row stays in ERROR. A failover of it takes the address again, for good.
   const rows: { id: string }[] = await db.reader.query(
     `SELECT id FROM load_balancer AS lb WHERE deleted_at IS NULL AND (provisioning_status <> 'ERROR'
-       OR EXISTS (SELECT 1 FROM amphora AS a WHERE a.load_balancer_id = lb.id AND a.deleted_at IS NULL))`,
+       OR EXISTS (SELECT 1 FROM amphora AS a WHERE a.load_balancer_id = lb.id AND a.deleted_at IS NULL)
+       OR EXISTS (SELECT 1 FROM flow AS f WHERE f.load_balancer_id = lb.id AND f.name = 'load_balancer.failover'))`,
   );
   const known = new Set(rows.map(({ id }) => id));
   const amphorae: { id: string }[] = await db.reader.query('SELECT id FROM amphora WHERE deleted_at IS NULL');
   const living = new Set(amphorae.map(({ id }) => id));
+  const all: { id: string; status: string; flows: string }[] = await db.reader.query(
+    `SELECT id, provisioning_status AS status, (SELECT string_agg(concat_ws(' ', f.created_at::time, name, state, step, last_error,
+         (SELECT string_agg(concat_ws(' ', s.name, s.state, s.last_error), '; ' ORDER BY position) FROM flow_step AS s
+          WHERE s.flow_id = f.id AND s.last_error IS NOT NULL)), ', ' ORDER BY id)
+       FROM flow AS f WHERE f.load_balancer_id = lb.id) AS flows FROM load_balancer AS lb`,
+  );
+  const past = new Map(all.map(({ id, status, flows }) => [id, `${status}; ${flows}`]));
   return [
     ...(await network.holdings()).flatMap((id) =>
-      known.has(id) ? [] : [`an address outside is held for ${id}, which is gone`],
+      known.has(id) ? [] : [`an address outside is held for ${id}, which is gone: ${past.get(id) ?? 'no row'}`],
     ),
     ...(await plugs(world)).flatMap(({ loadBalancerId, amphoraId }) =>
       known.has(loadBalancerId) && living.has(amphoraId) ? [] : [`a VIP is plugged into ${amphoraId}, which is gone`],
