@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Arguments } from './arguments.ts';
 import { type AgentConfig, readConfig } from './config.ts';
+import { ControlGroups } from './control-groups.ts';
 import { AgentStartError, messageOf } from './errors.ts';
 import { FenceBook } from './fence.ts';
 import { readIfThere } from './files.ts';
@@ -61,6 +62,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     peer: peerName(amphoraId),
     userGroupFile: writeUserGroupFile(config.basePath, user),
     book,
+    groups: new ControlGroups(amphoraId),
     log,
     changed() {
       keepalived.haproxyChanged();
@@ -95,7 +97,7 @@ export async function startAgent({ amphoraId, dataFolder, configFile }: Argument
     : new LoopbackNetwork(plugged);
   const router = new Router([
     ...infoRoutes({ config, user, loadBalancers, keepalived: keepalivedCommand }),
-    ...loadBalancerRoutes(amphoraId, loadBalancers),
+    ...loadBalancerRoutes(amphoraId, loadBalancers, network),
     ...certificateRoutes(config.certificatesPath),
     ...plugRoutes(network),
     ...interfaceRoutes(network),

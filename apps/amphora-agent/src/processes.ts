@@ -72,13 +72,18 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
 
 /** The master among the processes that run with `argument` as one word of their command line, or null. */
 export function findMaster(argument: string): ProcessFacts | null {
-  const found = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => commandLine(name).includes(argument))
-    .map((name) => readProcess(Number(name)))
-    .filter((facts) => facts !== null);
+  const found = findProcesses((words) => words.includes(argument));
   const pids = new Set(found.map(({ pid }) => pid));
   return found.find(({ parent }) => !pids.has(parent)) ?? null;
+}
+
+/** The living processes whose command line fits. */
+export function findProcesses(fits: (words: readonly string[]) => boolean): readonly ProcessFacts[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => fits(commandLine(name)))
+    .map((name) => readProcess(Number(name)))
+    .filter((facts) => facts !== null);
 }
 
 /** Whether the process runs with `argument` as one word of its command line. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { get } from './world/http.ts';
+import { runLoad } from './world/load.ts';
 import { createWorld, eventually, killHard, type World, type WorldOptions } from './world/world.ts';
 
 const open: World[] = [];
@@ -67,7 +68,7 @@ for (const isPlainUser of [false, true]) {
       const { port } = member.address() as AddressInfo;
       const pool = { pool: '20000000-0000-4000-8000-000000000001', members: [{ id: 'm1', port }] };
       await serve(w, w.text(pool));
-      const load = runLoad(w.vip, 8080);
+      const load = runLoad(w.vip, 8080, 'member');
       for (let reload = 0; reload < 8; reload++) await serve(w, w.text({ ...pool, more: `# ${reload}\n` }));
       const { done, failures } = await load.stop();
       member.close();
@@ -75,27 +76,6 @@ for (const isPlainUser of [false, true]) {
       expect(done).toBeGreaterThan(50);
     });
   });
-}
-
-/** About 100 requests a second, each on a connection of its own. */
-function runLoad(host: string, port: number) {
-  const pending: Promise<void>[] = [];
-  const failures: string[] = [];
-  const timer = setInterval(() => {
-    const request = get(host, port).then(
-      (body) => void (body === 'member' || failures.push(body)),
-      (error) => void failures.push(String(error)),
-    );
-    pending.push(request);
-  }, 10);
-  return {
-    async stop() {
-      await eventually('enough requests were sent', () => pending.length > 60);
-      clearInterval(timer);
-      await Promise.all(pending);
-      return { done: pending.length, failures };
-    },
-  };
 }
 
 describe('a configuration that cannot be served', () => {

@@ -18,6 +18,39 @@ const remove = (id: string, fields: { cascade?: boolean; etag?: string; requestI
 const update = (fields: Partial<LoadBalancer>, updateMask?: string[], requestId = '', as = alice) =>
   world.loadBalancers.updateLoadBalancer({ loadBalancer: loadBalancer(fields), updateMask, requestId }, as);
 
+describe('the apolocation group of a load balancer', () => {
+  it('is kept without the spaces around it, and told', async () => {
+    const { id, apolocationGroup } = await create({ apolocationGroup: '  Shop \u{1F6CD} ' });
+    expect(apolocationGroup).toBe('Shop \u{1F6CD}');
+    expect((await world.loadBalancers.getLoadBalancer({ id }, alice)).apolocationGroup).toBe('Shop \u{1F6CD}');
+    const [revision] = await world.db.reader.query('SELECT changes FROM revision WHERE load_balancer_id = $1', [id]);
+    expect(revision.changes.apolocationGroup).toEqual(['Shop \u{1F6CD}']);
+  });
+
+  it('is none when it is empty, and has at most 64 characters that can be seen', async () => {
+    for (const none of ['', '  ']) expect((await create({ apolocationGroup: none })).apolocationGroup).toBe('');
+    const longest = '\u{1F6CD}'.repeat(64);
+    expect((await create({ apolocationGroup: longest })).apolocationGroup).toBe(longest);
+    const fields = async (apolocationGroup: string) => (await failure(create({ apolocationGroup }))).fields;
+    expect(await fields('x'.repeat(65))).toEqual({ 'load_balancer.apolocation_group': 'TOO_LONG' });
+    for (const bad of ['a\nb', 'a\u200bb', 'a\u2028b']) {
+      expect(await fields(bad)).toEqual({ 'load_balancer.apolocation_group': 'INVALID_CHARACTER' });
+    }
+  });
+
+  it('cannot be changed, given or taken later', async () => {
+    const { id } = await create({ apolocationGroup: 'shop' });
+    const refused = { fields: { 'load_balancer.apolocation_group': 'IMMUTABLE_FIELD' } };
+    expect(await failure(update({ id, apolocationGroup: 'Shop' }))).toMatchObject(refused);
+    expect(await failure(update({ id }, ['apolocation_group']))).toMatchObject(refused);
+    const { id: lone } = await create();
+    expect(await failure(update({ id: lone, apolocationGroup: 'shop' }, ['apolocation_group']))).toMatchObject(refused);
+    // What was read may be sent back.
+    const changed = await update({ id, apolocationGroup: 'shop', name: 'b' });
+    expect(changed).toMatchObject({ name: 'b', apolocationGroup: 'shop' });
+  });
+});
+
 describe('creating a load balancer', () => {
   it('answers with its address, defaults and the flow that makes it', async () => {
     const created = await create({ name: 'web', tags: ['a'] });

@@ -106,6 +106,7 @@ describe('the data of a profile', () => {
       loadbalancer_topology: 'RING',
       compute_flavor: 7,
       amp_image_tag: '',
+      colocation_limit: 65,
       sriov_vip: true,
       colour: 'red',
     };
@@ -114,9 +115,16 @@ describe('the data of a profile', () => {
       'flavor_profile.flavor_data.loadbalancer_topology': 'INVALID_TOPOLOGY',
       'flavor_profile.flavor_data.compute_flavor': 'INVALID_TEXT',
       'flavor_profile.flavor_data.amp_image_tag': 'INVALID_TEXT',
+      'flavor_profile.flavor_data.colocation_limit': 'OUT_OF_RANGE',
       'flavor_profile.flavor_data.sriov_vip': 'UNSUPPORTED_BY_PROVIDER',
       'flavor_profile.flavor_data.colour': 'UNSUPPORTED_BY_PROVIDER',
     });
+    for (const limit of [0, 1.5, '2', null, true]) {
+      expect((await failure(createProfile({ colocation_limit: limit }))).fields).toEqual({
+        'flavor_profile.flavor_data.colocation_limit': 'OUT_OF_RANGE',
+      });
+    }
+    expect((await createProfile({ colocation_limit: 64 })).flavorData).toBe('{"colocation_limit":64}');
     for (const text of ['{', '[]', '"x"', 'null']) {
       expect(await failure(createProfile(text))).toMatchObject({ reason: 'INVALID_JSON' });
     }
@@ -138,7 +146,9 @@ describe('the data of a profile', () => {
       'loadbalancer_topology',
       'compute_flavor',
       'amp_image_tag',
+      'colocation_limit',
     ]);
+    expect(flavorCapabilities.at(-1)?.description).toContain('ACTIVE_STANDBY have amphorae of their own');
     const zones = await world.providers.listAvailabilityZoneCapabilities({ provider: 'amphora' }, admin);
     expect(zones.availabilityZoneCapabilities.map(({ name }) => name)).toEqual(['compute_zone', 'valid_vip_networks']);
     expect((await world.providers.listProviders({}, alice)).providers.map(({ name }) => name)).toEqual(['amphora']);
@@ -183,18 +193,21 @@ describe('a load balancer of a flavor and zone', () => {
       compute_flavor: 'large',
       amp_image_tag: 'beta',
       loadbalancer_topology: 'SINGLE',
+      colocation_limit: 4,
     });
     const zone = await createZone({ compute_zone: 'az2', valid_vip_networks: [world.subnet.networkId] });
     const lb = await create({ flavorId: flavor.id, availabilityZone: zone.name });
     expect(lb).toMatchObject({ flavorId: flavor.id, availabilityZone: zone.name, topology: 'TOPOLOGY_SINGLE' });
     const [row] = await world.db.reader.query(
-      'SELECT placement_compute_flavor, placement_image_tag, placement_zone FROM load_balancer WHERE id = $1',
+      `SELECT placement_compute_flavor, placement_image_tag, placement_zone, placement_colocation_limit
+       FROM load_balancer WHERE id = $1`,
       [lb.id],
     );
     expect(row).toEqual({
       placement_compute_flavor: 'large',
       placement_image_tag: 'beta',
       placement_zone: 'az2',
+      placement_colocation_limit: 4,
     });
   });
 

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { AmphoraTable } from './amphora-table.ts';
 
 const TIMING = { timeoutMs: 4_000, firstHeartbeatGraceMs: 2_000 };
-const allocated = (id: string, loadBalancerId: string | null = 'lb') => ({
+const allocated = (id: string, ...loadBalancerIds: string[]) => ({
   id,
-  loadBalancerId,
+  loadBalancerIds: loadBalancerIds.length > 0 ? loadBalancerIds : ['lb'],
   status: 'ALLOCATED' as const,
 });
 const silentAt = (table: AmphoraTable, now: number) => {
@@ -35,11 +35,11 @@ describe('the table of amphorae', () => {
     const table = new AmphoraTable(TIMING);
     const index = table.put(allocated('a'), 0);
     table.heard(index, 10_000);
-    table.setMismatch(index, 10_000);
+    table.setMismatch(index, 'lb', 10_000);
     table.heard(index, 13_000);
-    table.setMismatch(index, 13_000);
+    table.setMismatch(index, 'lb', 13_000);
     expect(silentAt(table, 14_000)).toEqual(['a']);
-    table.setMismatch(index, null);
+    table.setMismatch(index, 'lb', null);
     expect(silentAt(table, 14_000)).toEqual([]);
   });
 
@@ -59,7 +59,7 @@ describe('the table of amphorae', () => {
 
   it('keeps what was heard when a spare is allocated, and knows its load balancer from then on', () => {
     const table = new AmphoraTable(TIMING);
-    const index = table.put({ id: 'a', status: 'READY', loadBalancerId: null }, 0);
+    const index = table.put({ id: 'a', status: 'READY', loadBalancerIds: [] }, 0);
     table.heard(index, 10_000);
     table.put(allocated('a'), 50_000);
     expect(table.heardAt(index)).toBe(10_000);

@@ -4,7 +4,8 @@ import { shardOf } from '@octavia/domain';
 /** An amphora as the table gives it out. */
 export interface Watched {
   readonly id: string;
-  readonly loadBalancerId: string | null;
+  /** Those that it serves, by id. */
+  readonly loadBalancerIds: readonly string[];
   readonly status: 'READY' | 'ALLOCATED';
 }
 
@@ -31,6 +32,8 @@ export class AmphoraTable {
   readonly #rows: (Watched | undefined)[] = [];
   readonly #reports: (Uint8Array | undefined)[] = [];
   readonly #hashes: (bigint | undefined)[] = [];
+  /** By number, load balancers that it should serve and does not, with since when. Few have any. */
+  readonly #mismatches = new Map<number, Map<string, number>>();
   #capacity = 0;
   #heardAt = new Float64Array(0);
   #readyAt = new Float64Array(0);
@@ -78,8 +81,11 @@ export class AmphoraTable {
     const index = known ?? this.#free.pop() ?? this.#rows.length;
     const before = this.#rows[index];
     this.#rows[index] = amphora;
-    if (before?.loadBalancerId !== amphora.loadBalancerId) {
+    if (before?.loadBalancerIds.join() !== amphora.loadBalancerIds.join()) {
       if (before) this.#unlink(before, index);
+      for (const id of this.mismatched(index)) {
+        if (!amphora.loadBalancerIds.includes(id)) this.setMismatch(index, id, null);
+      }
       this.#link(amphora, index);
       this.#hashes[index] = undefined;
       this.#reports[index] = undefined;
@@ -108,6 +114,7 @@ export class AmphoraTable {
     this.#reports[index] = undefined;
     this.#hashes[index] = undefined;
     this.#dueAt[index] = Number.POSITIVE_INFINITY;
+    this.#mismatches.delete(index);
     this.#free.push(index);
     return index;
   }
@@ -128,10 +135,19 @@ export class AmphoraTable {
     return this.#mismatchAt[index] ?? Number.POSITIVE_INFINITY;
   }
 
-  /** @param since null: it serves what it should. A mismatch that lasts keeps its beginning. */
-  setMismatch(index: number, since: number | null): void {
-    const at = since === null ? Number.POSITIVE_INFINITY : Math.min(since, this.mismatchAt(index));
-    this.#mismatchAt[index] = at;
+  /** Load balancers that it talks without serving. */
+  mismatched(index: number): readonly string[] {
+    return [...(this.#mismatches.get(index)?.keys() ?? [])];
+  }
+
+  /** @param since null: it serves what it should for this load balancer. A mismatch that lasts keeps its beginning. */
+  setMismatch(index: number, loadBalancerId: string, since: number | null): void {
+    const own = this.#mismatches.get(index) ?? new Map<string, number>();
+    if (since === null) own.delete(loadBalancerId);
+    else own.set(loadBalancerId, Math.min(since, own.get(loadBalancerId) ?? since));
+    if (own.size > 0) this.#mismatches.set(index, own);
+    else this.#mismatches.delete(index);
+    this.#mismatchAt[index] = Math.min(...own.values());
     this.#schedule(index);
   }
 
@@ -215,18 +231,16 @@ export class AmphoraTable {
     this.#dueAt[index] = Math.max(base + timeoutMs, this.#heldUntil[index] ?? NEVER);
   }
 
-  #link({ loadBalancerId }: Watched, index: number): void {
-    if (loadBalancerId === null) return;
-    const siblings = this.#byLoadBalancer.get(loadBalancerId);
-    if (siblings) siblings.push(index);
-    else this.#byLoadBalancer.set(loadBalancerId, [index]);
+  #link({ loadBalancerIds }: Watched, index: number): void {
+    for (const id of loadBalancerIds) this.#byLoadBalancer.set(id, [...this.ofLoadBalancer(id), index]);
   }
 
-  #unlink({ loadBalancerId }: Watched, index: number): void {
-    if (loadBalancerId === null) return;
-    const left = this.ofLoadBalancer(loadBalancerId).filter((sibling) => sibling !== index);
-    if (left.length > 0) this.#byLoadBalancer.set(loadBalancerId, left);
-    else this.#byLoadBalancer.delete(loadBalancerId);
+  #unlink({ loadBalancerIds }: Watched, index: number): void {
+    for (const id of loadBalancerIds) {
+      const left = this.ofLoadBalancer(id).filter((sibling) => sibling !== index);
+      if (left.length > 0) this.#byLoadBalancer.set(id, left);
+      else this.#byLoadBalancer.delete(id);
+    }
   }
 
   #grow(): void {

@@ -178,8 +178,8 @@ export class Health {
 
   #recheck(amphoraId: string): void {
     const index = this.table.indexOf(amphoraId);
-    const loadBalancerId = index === undefined ? null : this.table.at(index)?.loadBalancerId;
-    if (loadBalancerId) this.#statusChanged(loadBalancerId);
+    const known = index === undefined ? undefined : this.table.at(index);
+    for (const loadBalancerId of known?.loadBalancerIds ?? []) this.#statusChanged(loadBalancerId);
   }
 
   /** Stops first: the last news are written, then the shards are free for another. */

@@ -57,9 +57,13 @@ interface Silence {
   readonly heartbeatAgeMs: number | null;
   /** Milliseconds since it was last well, or since it should have been heard. */
   readonly silentMs: number;
+  /** Load balancers that it does not serve though it talks; absent: none of them. */
+  readonly unserved?: readonly string[];
+  /** Whether it has several load balancers. */
+  readonly isShared: boolean;
 }
 
-/** The flow that was started, or how long to leave the amphora alone. */
+/** Of a spare, or of one load balancer: the flow that was started, or how long to leave the amphora alone. */
 type Outcome =
   | { readonly flowId: string }
   | { readonly waitMs: number; readonly isHandled?: true; readonly awaitsIsolation?: true };
@@ -136,12 +140,12 @@ export class Judge {
     // Before anything else: if the rest fails or takes long, the next search does not come here at once.
     table.hold(index, clock() + RETRY_MS);
     try {
-      const outcome = await db.transaction(async (tx) => {
+      const outcomes = await db.transaction(async (tx) => {
         await owners.hold(tx, range);
-        return amphora.status === 'READY' ? this.#discard(tx, silence) : this.#failOver(tx, silence);
+        return amphora.status === 'READY' ? [await this.#discard(tx, silence)] : this.#failOver(tx, silence);
       });
-      const isStarted = this.#settle(id, silence, outcome);
-      if (amphora.loadBalancerId) this.#parts.onSilent(amphora.loadBalancerId);
+      const isStarted = this.#settle(id, silence, outcomes);
+      for (const loadBalancerId of amphora.loadBalancerIds) this.#parts.onSilent(loadBalancerId);
       return isStarted;
     } catch (error) {
       this.#failed(error, range);
@@ -158,52 +162,72 @@ export class Judge {
     else this.#parts.sight.databaseFailed();
   }
 
-  #settle(id: string, silence: Silence, outcome: Outcome): boolean {
+  #settle(id: string, silence: Silence, outcomes: readonly Outcome[]): boolean {
     const { table, clock, log, metrics } = this.#parts;
     const index = table.indexOf(id);
-    const waitMs = 'flowId' in outcome ? LOOK_AGAIN_MS : Math.min(outcome.waitMs, MAX_HOLD_MS);
-    if (index !== undefined) table.hold(index, clock() + waitMs);
-    // What a flow has in hand cannot serve yet: its mismatch begins anew with the next look at the statuses.
-    if (index !== undefined && 'isHandled' in outcome) table.setMismatch(index, null);
+    // The others that it serves may need somebody at any moment.
+    const lookAgainMs = silence.unserved && silence.isShared ? RETRY_MS : LOOK_AGAIN_MS;
+    const waits = outcomes.map((one) => ('flowId' in one ? lookAgainMs : Math.min(one.waitMs, MAX_HOLD_MS)));
+    if (index !== undefined) table.hold(index, clock() + (waits.length > 0 ? Math.min(...waits) : LOOK_AGAIN_MS));
     // Until it is replaced or heard: also while the next try of its failover waits for the same.
-    if ('awaitsIsolation' in outcome) this.#unconfirmed.add(id);
-    if (!('flowId' in outcome)) return false;
-    metrics.failovers.add(1, { [ATTR.REASON]: silence.cause });
-    log.info({ ...silence, [ATTR.FLOW_ID]: outcome.flowId }, 'silent amphora is replaced');
-    return true;
+    if (outcomes.some((one) => 'awaitsIsolation' in one)) this.#unconfirmed.add(id);
+    const flowIds = outcomes.flatMap((one) => ('flowId' in one ? [one.flowId] : []));
+    for (const flowId of flowIds) {
+      metrics.failovers.add(1, { [ATTR.REASON]: silence.cause });
+      log.info({ ...silence, [ATTR.FLOW_ID]: flowId }, 'silent amphora is replaced');
+    }
+    return flowIds.length > 0;
   }
 
-  async #failOver(tx: Tx, silence: Silence): Promise<Outcome> {
-    const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
-    const candidate = await candidates.lock(tx, silence.amphoraId);
-    if (candidate === 'GONE') return { waitMs: LOOK_AGAIN_MS };
-    // Both of a pair are dead: this one is replaced as soon as the other one is.
-    if (candidate === 'NEXT') return { waitMs: RETRY_MS, isHandled: true };
-    // A flow that creates the load balancer finds out by itself, and undoes.
-    if (candidate === 'HANDLED' || candidate.provisioningStatus === 'PENDING_CREATE') {
-      return { waitMs: LOOK_AGAIN_MS, isHandled: true };
+  /** Decides on each load balancer that the amphora should serve. */
+  async #failOver(tx: Tx, silence: Silence): Promise<Outcome[]> {
+    const { amphoraId, unserved } = silence;
+    const all = await this.#parts.candidates.lock(tx, amphoraId);
+    const outcomes: Outcome[] = [];
+    for (const candidate of all) {
+      if (unserved && !unserved.includes(candidate.loadBalancerId)) continue;
+      const outcome = await this.#failOverOne(tx, silence, candidate);
+      if ('isHandled' in outcome) this.#forgetMismatch(candidate);
+      outcomes.push(outcome);
     }
-    const tries = await candidates.triesOfAmphora(tx, silence.amphoraId);
+    return outcomes;
+  }
+
+  /** What a flow has in hand cannot serve yet: its mismatch begins anew with the next look at the statuses. */
+  #forgetMismatch({ amphoraId, loadBalancerId }: FailoverCandidate): void {
+    const { table } = this.#parts;
+    const index = table.indexOf(amphoraId);
+    if (index !== undefined) table.setMismatch(index, loadBalancerId, null);
+  }
+
+  async #failOverOne(tx: Tx, silence: Silence, candidate: FailoverCandidate): Promise<Outcome> {
+    const { candidates, flows, events, flowDeadlineMs, timeoutMs } = this.#parts;
+    const { amphoraId, loadBalancerId, projectId, state, provisioningStatus } = candidate;
+    // Both of a pair are dead: this one is replaced as soon as the other one is.
+    if (state === 'NEXT') return { waitMs: RETRY_MS, isHandled: true };
+    // A flow that creates the load balancer finds out by itself, and undoes.
+    if (state === 'HANDLED' || provisioningStatus === 'PENDING_CREATE')
+      return { waitMs: LOOK_AGAIN_MS, isHandled: true };
+    const tries = await candidates.triesOf(tx, candidate);
     const waitMs = await this.#waitMs(tx, candidate, silence, tries);
     if (waitMs > 0 && awaitsIsolation(tries)) {
       await this.#tellUnconfirmed(tx, candidate);
       return { waitMs, awaitsIsolation: true };
     }
     if (waitMs > 0) return { waitMs };
-    await candidates.setFault(tx, silence.amphoraId, faultOf(silence));
-    const requester = { projectId: candidate.projectId, userId: 'health', requestId: uuidv7() };
-    const flow = failoverAmphora(silence.amphoraId, candidate.loadBalancerId, requester, {
-      deadlineMs: flowDeadlineMs,
-    });
+    if (silence.unserved && silence.isShared) await candidates.setSeatFault(tx, candidate, faultOf(silence));
+    else await candidates.setFault(tx, amphoraId, faultOf(silence));
+    const requester = { projectId, userId: 'health', requestId: uuidv7() };
+    const flow = failoverAmphora(amphoraId, loadBalancerId, requester, { deadlineMs: flowDeadlineMs });
     const flowId = await flows.start(tx, flow);
     await events.append(tx, {
-      loadBalancerId: candidate.loadBalancerId,
-      projectId: candidate.projectId,
+      loadBalancerId,
+      projectId,
       author: requester.userId,
       requestId: requester.requestId,
       kind: 'amphora_silent',
       objectKind: 'amphora',
-      objectId: silence.amphoraId,
+      objectId: amphoraId,
       payload: {
         cause: silence.cause,
         last_heartbeat_age_ms: silence.heartbeatAgeMs,
@@ -251,13 +275,17 @@ export class Judge {
     const { table, clock } = this.#parts;
     const now = clock();
     const heardAt = table.heardAt(index);
+    const isShared = (table.at(index)?.loadBalancerIds.length ?? 0) > 1;
     if (!Number.isFinite(heardAt)) {
       const silentMs = Math.round(now - table.readyAt(index));
-      return { amphoraId, cause: 'never_heard', heartbeatAgeMs: null, silentMs };
+      return { amphoraId, cause: 'never_heard', heartbeatAgeMs: null, silentMs, isShared };
     }
+    const isMismatch = table.mismatchAt(index) < heardAt && table.isFresh(index, now);
     return {
       amphoraId,
-      cause: table.mismatchAt(index) < heardAt ? 'listener_mismatch' : 'heartbeat_lost',
+      cause: isMismatch ? 'listener_mismatch' : 'heartbeat_lost',
+      ...(isMismatch ? { unserved: table.mismatched(index) } : {}),
+      isShared,
       heartbeatAgeMs: Math.round(now - heardAt),
       silentMs: Math.round(now - table.wellAt(index)),
     };

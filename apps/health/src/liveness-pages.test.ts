@@ -43,7 +43,7 @@ describe('the pages of a range', () => {
     const table = new AmphoraTable({ timeoutMs: 1, firstHeartbeatGraceMs: 1 });
     const pages = new LivenessPages(RANGE, []);
     const [heard, never, gone] = ['a', 'b', 'c'].map((id) => {
-      const index = table.put({ id, status: 'READY', loadBalancerId: null }, 0);
+      const index = table.put({ id, status: 'READY', loadBalancerIds: [] }, 0);
       const place = pages.give(index, id);
       if (id !== 'b') table.heard(index, 1_000);
       return place;

@@ -110,15 +110,15 @@ export class Receiver {
 
   #report(index: number, { amphoraId, statusHash, status }: Heartbeat, wanted: string[]): void {
     const { table, encodeReport, onReport } = this.#parts;
-    const loadBalancerId = table.at(index)?.loadBalancerId;
+    const loadBalancerIds = table.at(index)?.loadBalancerIds ?? [];
     // A spare serves nothing.
-    if (!loadBalancerId || table.hash(index) === statusHash) return;
+    if (loadBalancerIds.length === 0 || table.hash(index) === statusHash) return;
     if (!status) {
       wanted.push(amphoraId);
       return;
     }
     table.setReport(index, statusHash, encodeReport(status));
-    onReport(loadBalancerId);
+    for (const loadBalancerId of loadBalancerIds) onReport(loadBalancerId);
   }
 
   /** An amphora that we do not know: new, or gone. What is gone is housekeeping's. */

@@ -140,15 +140,17 @@ export class Roster {
     if (!owned) return;
     const known = table.indexOf(row.id);
     const before = known === undefined ? undefined : table.at(known);
-    if (before?.status === row.status && before.loadBalancerId === row.loadBalancerId) return;
-    const index = table.put({ id: row.id, status: row.status, loadBalancerId: row.loadBalancerId }, now - row.sinceMs);
+    const { loadBalancerIds } = row;
+    if (before?.status === row.status && before.loadBalancerIds.join() === loadBalancerIds.join()) return;
+    const index = table.put({ id: row.id, status: row.status, loadBalancerIds }, now - row.sinceMs);
     if (known === undefined) table.setPlace(index, owned.pages.give(index, row.id));
-    if (row.loadBalancerId) onChange(row.loadBalancerId);
+    for (const id of new Set([...(before?.loadBalancerIds ?? []), ...loadBalancerIds])) onChange(id);
   }
 
   #load(row: StoredLiveness, pages: LivenessPages, now: number): void {
     const { table } = this.#parts;
-    const index = table.put({ id: row.id, status: row.status, loadBalancerId: row.loadBalancerId }, now - row.sinceMs);
+    const { id, status, loadBalancerIds } = row;
+    const index = table.put({ id, status, loadBalancerIds }, now - row.sinceMs);
     const isSeated = row.place !== null && pages.seat(index, row.place);
     table.setPlace(index, isSeated && row.place ? row.place : pages.give(index, row.id));
     if (row.ageMs !== null) table.heard(index, now - row.ageMs);
@@ -159,11 +161,11 @@ export class Roster {
     const known = table.indexOf(id);
     if (known === undefined) return;
     const place = table.place(known);
-    const loadBalancerId = table.at(known)?.loadBalancerId;
+    const loadBalancerIds = table.at(known)?.loadBalancerIds ?? [];
     if (place) this.pagesOf(table.shard(known))?.leave(id, place);
     table.remove(id);
     replay.forget(known);
-    if (loadBalancerId) this.#parts.onChange(loadBalancerId);
+    for (const loadBalancerId of loadBalancerIds) this.#parts.onChange(loadBalancerId);
   }
 
   #rangeOf(shard: number) {

@@ -132,10 +132,13 @@ export class StatusWriter {
 
   #noteMismatches(tree: LoadBalancerTree): void {
     const { table, clock, decodeReport } = this.#parts;
-    for (const index of table.ofLoadBalancer(tree.loadBalancer.id)) {
+    const { id } = tree.loadBalancer;
+    for (const index of table.ofLoadBalancer(id)) {
       const report = table.report(index);
       if (!report) continue;
-      table.setMismatch(index, listenerMismatch(tree, decodeReport(report)) ? clock() : null);
+      const isShared = (table.at(index)?.loadBalancerIds.length ?? 0) > 1;
+      const mismatch = listenerMismatch(tree, decodeReport(report), { isShared });
+      table.setMismatch(index, id, mismatch ? clock() : null);
     }
   }
 

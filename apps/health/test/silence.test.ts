@@ -1,4 +1,4 @@
-import { insertAmphora, insertListener, insertLoadBalancer } from '@octavia/db/testing';
+import { insertAmphora, insertListener, insertLoadBalancer, insertSeat } from '@octavia/db/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent, TestHealth, TIMEOUT_MS, World } from './world.ts';
 
@@ -143,15 +143,72 @@ describe('an amphora that never was heard', () => {
   });
 });
 
+describe('an amphora that serves several load balancers', () => {
+  let other: string;
+  let mine: string;
+  let others: string;
+  beforeEach(async () => {
+    other = await insertLoadBalancer(world.db.reader);
+    await insertSeat(world.db.reader, agent.id, other);
+    mine = await insertListener(world.db.reader, loadBalancerId);
+    others = await insertListener(world.db.reader, other);
+    agent.listeners = { [mine]: 'OPEN', [others]: 'OPEN' };
+  });
+  const movedLoadBalancers = async () =>
+    (await world.query(`SELECT load_balancer_id AS id FROM flow WHERE name = 'amphora.failover'`)).map(({ id }: { id: string }) => id);
+
+  it('is well while it serves all of them', async () => {
+    const health = await owner(agent);
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+  });
+
+  it('has all of them moved when it falls silent, each by a flow of its own', async () => {
+    const health = await owner(agent);
+    expect(await health.pass(60_000)).toBe(1);
+    expect((await movedLoadBalancers()).sort()).toEqual([loadBalancerId, other].sort());
+    expect(await rowOf(agent.id)).toEqual({ status: 'ALLOCATED', reason: 'HEARTBEAT_LOST' });
+    const events = await world.query(`SELECT load_balancer_id AS id FROM event WHERE kind = 'amphora_silent'`);
+    expect(events.map(({ id }: { id: string }) => id).sort()).toEqual([loadBalancerId, other].sort());
+  });
+
+  it('has the one moved that it does not serve, and is not at fault itself', async () => {
+    const health = await owner(agent);
+    agent.listeners = { [others]: 'OPEN' };
+    expect(await health.pass(TIMEOUT_MS + 1_000, () => [agent.beat()])).toBe(1);
+    expect(await health.pass(60_000, () => [agent.beat()])).toBe(0);
+    expect(await movedLoadBalancers()).toEqual([loadBalancerId]);
+    expect(await rowOf(agent.id)).toEqual({ status: 'ALLOCATED', reason: null });
+    expect(await world.query('SELECT load_balancer_id AS id, fault_reason AS reason FROM seat ORDER BY id')).toEqual([
+      { id: loadBalancerId, reason: 'LISTENER_MISMATCH' },
+      { id: other, reason: null },
+    ]);
+  });
+
+  it('has the others moved, too, when it falls silent after that', async () => {
+    const health = await owner(agent);
+    agent.listeners = { [others]: 'OPEN' };
+    expect(await health.pass(TIMEOUT_MS + 1_000, () => [agent.beat()])).toBe(1);
+    expect(await health.pass(TIMEOUT_MS + 3_000)).toBe(1);
+    expect((await movedLoadBalancers()).sort()).toEqual([loadBalancerId, other].sort());
+  });
+
+  it('has both spoken of by one report', async () => {
+    const health = await owner(agent);
+    await health.pass(2_000, () => [agent.beat()]);
+    const rows = await world.query(
+      `SELECT object_id AS id, status FROM operating_status WHERE object_kind = 'listener'`,
+    );
+    expect(rows).toEqual(expect.arrayContaining([mine, others].map((id) => ({ id, status: 'ONLINE' }))));
+  });
+});
+
 describe('a silent spare', () => {
   it('is deleted, unless somebody has just taken it', async () => {
     const spare = new Agent(await insertAmphora(world.db.reader, { status: 'READY' }));
     const taken = new Agent(await insertAmphora(world.db.reader, { status: 'READY' }));
     const health = await owner(agent, spare, taken);
-    await world.query(`UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2 WHERE id = $1`, [
-      taken.id,
-      loadBalancerId,
-    ]);
+    await world.query(`UPDATE amphora SET status = 'ALLOCATED' WHERE id = $1`, [taken.id]);
+    await insertSeat(world.db.reader, taken.id, loadBalancerId);
     expect(await health.pass(6_000, () => [agent.beat()])).toBe(1);
     expect(await rowOf(spare.id)).toEqual({ status: 'PENDING_DELETE', reason: 'HEARTBEAT_LOST' });
     expect(await world.flowsOf(spare.id)).toEqual(['amphora.delete']);

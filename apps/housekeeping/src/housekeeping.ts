@@ -20,6 +20,7 @@ import {
   type Requester,
   sweepOrphans,
   updateLoadBalancer,
+  vacateAmphora,
 } from '@octavia/flows';
 import { ATTR, type Logger, Loop, type Part } from '@octavia/service';
 import { v7 as uuidv7 } from 'uuid';
@@ -139,6 +140,17 @@ export class Housekeeping {
         return true;
       });
       if (isTaken) log.info({ [ATTR.AMPHORA_ID]: id }, 'amphora that nobody needs is deleted');
+    }
+    for (const { projectId, ...seat } of await this.#leftovers.seats(db.reader)) {
+      const { amphoraId, loadBalancerId } = seat;
+      const options = { deadlineMs: config.flowDeadlineMs };
+      const isTaken = await db.transaction(async (tx) => {
+        if (!(await this.#leftovers.isLeaving(tx, seat))) return false;
+        await this.#flows.start(tx, vacateAmphora(amphoraId, loadBalancerId, requester(projectId), options));
+        return true;
+      });
+      const ids = { [ATTR.AMPHORA_ID]: amphoraId, [ATTR.LOAD_BALANCER_ID]: loadBalancerId };
+      if (isTaken) log.info(ids, 'load balancer is taken off an amphora that it was to leave');
     }
   }
 

@@ -110,6 +110,12 @@ const shape = {
       }),
     },
   },
+  colocationLimit: integer('COLOCATION_LIMIT', {
+    default: 1,
+    min: 1,
+    max: 64,
+    doc: 'Load balancers of one project that one amphora may serve, where no flavor says otherwise. 1: each has an amphora of its own. Pairs always have.',
+  }),
   buildSlots: integer('BUILD_SLOTS', {
     default: 0,
     min: -1,

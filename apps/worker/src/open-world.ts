@@ -9,6 +9,7 @@ import {
   LoadBalancers,
   Orphans,
   parseKeyRing,
+  Seats,
   Secrets,
   Settlement,
   Trees,
@@ -33,6 +34,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     certificates: drivers.certificates,
     flows: new Flows(),
     amphorae: new Amphorae(),
+    seats: new Seats(),
     buildSlots: new BuildSlots(),
     loadBalancers: new LoadBalancers(),
     trees: new Trees(),
@@ -46,6 +48,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
     settings: {
       agent: { ...agent, digest: agentSettingsDigest(agent) },
       amphora: config.amphora,
+      colocationLimit: config.colocationLimit,
       buildSlots: config.buildSlots,
       vipRestMs: config.vipRestMs,
       flowDeadlineMs: config.flows.deadlineMs,
@@ -54,7 +57,7 @@ export function openWorld(drivers: Omit<Drivers, 'breakers' | 'close'>, config: 
   };
 }
 
-type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'vipRestMs'> & {
+type Settings = Pick<WorkerConfig, 'secretsKeys' | 'amphora' | 'colocationLimit' | 'vipRestMs'> & {
   readonly buildSlots: number | null;
   readonly agent: Pick<WorkerConfig['agent'], 'controllers' | 'heartbeatIntervalMs' | 'heartbeatKey'>;
   readonly flows: Pick<WorkerConfig['flows'], 'deadlineMs' | 'mendMs'>;

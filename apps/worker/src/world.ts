@@ -8,12 +8,13 @@ import type {
   Flows,
   LoadBalancers,
   Orphans,
+  Seats,
   Secrets,
   Settlement,
   Trees,
   Tx,
 } from '@octavia/db';
-import type { Amphora, AmphoraClass, LoadBalancer } from '@octavia/domain';
+import type { AmphoraClass, LoadBalancer, Machine } from '@octavia/domain';
 import type {
   AmphoraDriver,
   AmphoraEndpoint,
@@ -32,6 +33,7 @@ export interface World {
   readonly certificates: CertificatesDriver;
   readonly flows: Flows;
   readonly amphorae: Amphorae;
+  readonly seats: Seats;
   readonly buildSlots: BuildSlots;
   readonly loadBalancers: LoadBalancers;
   readonly trees: Trees;
@@ -56,6 +58,8 @@ export interface WorkerSettings {
   };
   /** Which amphorae this worker builds and takes. */
   readonly amphora: Omit<AmphoraClass, 'topology'>;
+  /** Load balancers on one amphora, at most, where no flavor says otherwise. */
+  readonly colocationLimit: number;
   /** Amphorae that are built at once, at most, over all workers; null: no limit. */
   readonly buildSlots: number | null;
   /** How long an address of a deleted load balancer rests, in milliseconds. */
@@ -91,7 +95,7 @@ export function classFor(
 }
 
 /** How to reach an amphora's agent. @throws Error when it is not known yet */
-export function endpointOf(amphora: Amphora): AmphoraEndpoint {
+export function endpointOf(amphora: Pick<Machine, 'id' | 'lbNetworkIp' | 'agentPort'>): AmphoraEndpoint {
   if (amphora.lbNetworkIp === null) throw new Error(`The address of amphora ${amphora.id} is not known.`);
   return { amphoraId: amphora.id, lbNetworkIp: amphora.lbNetworkIp, agentPort: amphora.agentPort };
 }

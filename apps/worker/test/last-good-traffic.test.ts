@@ -1,6 +1,7 @@
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Trees } from '@octavia/db';
+import { insertSeat } from '@octavia/db/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Callers } from './callers.ts';
 import { RealAgents } from './real-agents.ts';
@@ -115,10 +116,8 @@ describe('on real HAProxy, at 100 requests a second', { timeout: 120_000 }, () =
   it('an agent that dies half-way through a push to a pair costs no request, and no change', async () => {
     const { world } = agents;
     const second = await world.spare();
-    await world.db.reader.query(
-      `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2, role = 'BACKUP' WHERE id = $1`,
-      [second, id],
-    );
+    await world.db.reader.query(`UPDATE amphora SET status = 'ALLOCATED' WHERE id = $1`, [second]);
+    await insertSeat(world.db.reader, second, id, { role: 'BACKUP' });
     const traffic = await load();
     agents.hang(second);
     await callers.change('listener', listener, { connectionLimit: 77 });

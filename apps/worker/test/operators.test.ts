@@ -101,9 +101,7 @@ describe('a failover whose old holder cannot be isolated', () => {
     neverFenced();
     await failover(id, 600);
     await world.until('ERROR', async () => (await world.lb(id)).provisioningStatus === 'ERROR');
-    const replacements = (await world.amphorae.ofLoadBalancer(world.db.reader, id)).filter(
-      (one) => one.id !== amphora.id,
-    );
+    const replacements = (await world.seats.ofLoadBalancer(world.db.reader, id)).filter((one) => one.id !== amphora.id);
     expect(replacements).toMatchObject([{ status: 'PENDING_DELETE', haIp: null }]);
     await confirm(amphora.id);
     await failover(id);
@@ -117,7 +115,7 @@ describe('a failover whose old holder cannot be isolated', () => {
     world.network.control.delayNext('plugVip', 3_600_000);
     const flowId = await failover(id);
     await world.until('a plug', async () => world.network.control.underWay.includes('plugVip'));
-    const [young] = (await world.amphorae.ofLoadBalancer(world.db.reader, id)).filter((one) => one.id !== amphora.id);
+    const [young] = (await world.seats.ofLoadBalancer(world.db.reader, id)).filter((one) => one.id !== amphora.id);
     // The other replacement comes, and the undo of the first did not see what it had done.
     world.network.control.failNext('unplugVip', new Error('a bug'), FOR_EVER);
     await world.flows.requestStop(world.db.reader, flowId);

@@ -1,4 +1,4 @@
-import type { Amphora } from '@octavia/domain';
+import type { SeatedAmphora } from '@octavia/domain';
 import { AmphoraBuildError, AmphoraUnavailable, FenceNotConfirmed, NetworkUnavailable } from '@octavia/drivers';
 import { failoverLoadBalancer } from '@octavia/flows';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -17,14 +17,14 @@ const HANGS_MS = 3_600_000;
 const createPair = (deadlineMs?: number) => world.create(deadlineMs, { topology: 'ACTIVE_STANDBY' });
 
 /** Creates a pair with a listener, and waits for it. */
-async function pair(): Promise<{ id: string; master: Amphora; backup: Amphora }> {
+async function pair(): Promise<{ id: string; master: SeatedAmphora; backup: SeatedAmphora }> {
   const id = await createPair();
   await world.addListener(id, 80);
   expect(await world.settled(id)).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
   return { id, ...(await membersOf(id)) };
 }
 
-async function membersOf(id: string): Promise<{ master: Amphora; backup: Amphora }> {
+async function membersOf(id: string): Promise<{ master: SeatedAmphora; backup: SeatedAmphora }> {
   const serving = await world.serving(id);
   const [master, backup] = ['MASTER', 'BACKUP'].map((role) => serving.find((one) => one.role === role));
   if (serving.length !== 2 || !master || !backup) throw new Error(`${serving.length} amphorae are no pair.`);
@@ -32,7 +32,7 @@ async function membersOf(id: string): Promise<{ master: Amphora; backup: Amphora
 }
 
 /** Checks that the pair is whole, and nothing else is left. */
-async function expectWhole(id: string): Promise<{ master: Amphora; backup: Amphora }> {
+async function expectWhole(id: string): Promise<{ master: SeatedAmphora; backup: SeatedAmphora }> {
   const lb = await world.lb(id);
   expect(lb).toMatchObject({ provisioningStatus: 'ACTIVE', fault: null });
   const { master, backup } = await membersOf(id);

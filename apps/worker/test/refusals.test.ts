@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Trees } from '@octavia/db';
+import { insertSeat } from '@octavia/db/testing';
 import { etagOf, type Intent } from '@octavia/domain';
 import { AmphoraUnavailable } from '@octavia/drivers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -381,10 +382,8 @@ describe('two amphorae of a load balancer', () => {
   let second: string;
   beforeEach(async () => {
     second = await world.spare();
-    await world.db.reader.query(
-      `UPDATE amphora SET status = 'ALLOCATED', load_balancer_id = $2, role = 'BACKUP' WHERE id = $1`,
-      [second, id],
-    );
+    await world.db.reader.query(`UPDATE amphora SET status = 'ALLOCATED' WHERE id = $1`, [second]);
+    await insertSeat(world.db.reader, second, id, { role: 'BACKUP' });
   });
 
   it('serve the same where one refuses what the other takes', async () => {

@@ -9,12 +9,13 @@ import {
   LoadBalancers,
   Quotas,
   Revisions,
+  Seats,
   Subnets,
   Trees,
   VipAddresses,
 } from '@octavia/db';
 import { type TestDatabase, testDatabase } from '@octavia/db/testing';
-import type { Amphora, LoadBalancer } from '@octavia/domain';
+import type { LoadBalancer, SeatedAmphora } from '@octavia/domain';
 import {
   type Drivers,
   NOOP_SUBNET,
@@ -63,6 +64,7 @@ export class TestWorld {
   readonly certificates = new NoopCertificatesDriver({ isReal: false });
   readonly flows = new Flows();
   readonly amphorae = new Amphorae();
+  readonly seats = new Seats();
   readonly #loadBalancers = new LoadBalancers();
   readonly #listeners = new Listeners();
   readonly #revisions = new Revisions();
@@ -119,6 +121,7 @@ export class TestWorld {
       readonly definitions?: readonly AnyWorkerFlow[];
       readonly limits?: Partial<typeof LIMITS>;
       readonly buildSlots?: number | null;
+      readonly colocationLimit?: number;
     } = {},
   ): Promise<void> {
     const { compute, network, amphora, certificates } = this;
@@ -140,6 +143,7 @@ export class TestWorld {
             heartbeatKey: 'insecure',
           },
           amphora: { computeFlavor: '', imageTag: '', zone: '' },
+          colocationLimit: options.colocationLimit ?? 1,
           buildSlots: options.buildSlots ?? null,
           vipRestMs: 60_000,
           flows: { deadlineMs: 60_000, mendMs: MEND_MS },
@@ -160,7 +164,7 @@ export class TestWorld {
   /** As the gateway: row, address, quota, revision and flow in one transaction. */
   async create(
     deadlineMs = 60_000,
-    fields: Partial<Pick<LoadBalancer, 'placement' | 'topology'>> = {},
+    fields: Partial<Pick<LoadBalancer, 'placement' | 'topology' | 'projectId' | 'apolocationGroup'>> = {},
   ): Promise<string> {
     const id = uuidv7();
     await this.db.transaction(async (tx) => {
@@ -172,6 +176,7 @@ export class TestWorld {
         provider: 'amphora',
         flavorId: null,
         availabilityZone: null,
+        apolocationGroup: null,
         topology: 'SINGLE',
         vip: { address, subnetId, networkId, portId: null },
         desiredRevision: 1,
@@ -264,10 +269,9 @@ export class TestWorld {
   }
 
   /** As health: the amphora fell silent. */
-  async fallSilent(amphora: Amphora): Promise<string> {
+  async fallSilent(amphora: SeatedAmphora): Promise<string> {
     await this.compute.disturb(amphora.id, 'STOPPED');
     const { loadBalancerId } = amphora;
-    if (loadBalancerId === null) throw new Error('It serves nothing.');
     return this.db.transaction(async (tx) => {
       await this.#loadBalancers.lock(tx, loadBalancerId);
       return this.flows.start(tx, failoverAmphora(amphora.id, loadBalancerId, requester));
@@ -332,8 +336,8 @@ export class TestWorld {
       .then((rows: never[]) => rows[0] ?? { provisioning_status: 'GONE', fault_reason: null, fault_message: null });
   }
 
-  async serving(id: string): Promise<Amphora[]> {
-    return this.amphorae.ofLoadBalancer(this.db.reader, id);
+  async serving(id: string): Promise<SeatedAmphora[]> {
+    return this.seats.ofLoadBalancer(this.db.reader, id);
   }
 
   /** What is left outside and in rows, of everything but load balancers. */

@@ -18,7 +18,7 @@ export async function abandon(
   if (loadBalancerId !== null) return abandonLoadBalancer(tx, { ...flow, loadBalancerId }, fault);
   await tx.query(
     `UPDATE amphora SET status = 'ERROR', fault_reason = $2, fault_message = $3, updated_at = now()
-      WHERE id = $1 AND load_balancer_id IS NULL AND status IN ('BOOTING', 'PENDING_DELETE')`,
+      WHERE id = $1 AND seats_taken = 0 AND status IN ('BOOTING', 'PENDING_DELETE')`,
     [amphoraId, fault.reason, fault.message],
   );
 }

@@ -191,7 +191,9 @@ describe('after a restore', () => {
     await new FlowQueue().claim(db.reader, { worker: 'w', leaseMs: 60_000, known, onlyUrgent: false });
     await backUp(test.url, file);
     await restore(test.url, file, options);
-    const left = await db.reader.query('SELECT status, load_balancer_id FROM amphora ORDER BY status');
+    const left = await db.reader.query(
+      'SELECT a.status, s.load_balancer_id FROM amphora AS a LEFT JOIN seat AS s ON s.amphora_id = a.id ORDER BY a.status',
+    );
     expect(left).toEqual([
       { status: 'ALLOCATED', load_balancer_id: id },
       { status: 'BOOTING', load_balancer_id: id },

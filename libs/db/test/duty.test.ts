@@ -1,8 +1,8 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Database, Duties, Flows, Leftovers, Purges, Spares } from '../src/index.ts';
+import { Database, Duties, Flows, Leftovers, Purges, Seats, Spares } from '../src/index.ts';
 import { type TestDatabase, testDatabase } from '../src/testing/index.ts';
-import { insertAmphora, insertLoadBalancer } from '../src/testing/rows.ts';
+import { insertAmphora, insertLoadBalancer, insertSeat } from '../src/testing/rows.ts';
 
 let test: TestDatabase;
 let db: Database;
@@ -98,6 +98,20 @@ describe('what is left over', () => {
     expect(ids).toContain(undeleted);
     expect(ids).toEqual(expect.arrayContaining([orphan, failedBuild, lostBuild]));
     for (const id of [freshBuild, beingReplaced, broken]) expect(ids).not.toContain(id);
+  });
+
+  it('is a seat that is to be left while no flow sees to it', async () => {
+    const [leaving, staying] = [await insertLoadBalancer(db.reader), await insertLoadBalancer(db.reader)];
+    const amphoraId = await insertAmphora(db.reader, { loadBalancerId: leaving });
+    await insertSeat(db.reader, amphoraId, staying);
+    const seats = async () => (await leftovers.seats(db.reader)).filter((one) => one.amphoraId === amphoraId);
+    expect(await seats()).toEqual([]);
+    await db.transaction((tx) => new Seats().leave(tx, { amphoraId, loadBalancerId: leaving }));
+    expect(await seats()).toEqual([{ amphoraId, loadBalancerId: leaving, projectId: 'p1' }]);
+    expect(await leftovers.isLeaving(db.reader, { amphoraId, loadBalancerId: leaving })).toBe(true);
+    await db.transaction((tx) => flows.start(tx, newFlow('amphora.vacate', { amphoraId })));
+    expect(await seats()).toEqual([]);
+    expect(await leftovers.isLeaving(db.reader, { amphoraId, loadBalancerId: leaving })).toBe(false);
   });
 
   it('is taken by one of two who found it', async () => {

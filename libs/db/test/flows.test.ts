@@ -1,11 +1,12 @@
 import type { NewFlow } from '@octavia/domain';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Amphorae, Database, Flows } from '../src/index.ts';
+import { Amphorae, Database, Flows, Seats } from '../src/index.ts';
 import { type TestDatabase, testDatabase } from '../src/testing/index.ts';
 
 const flows = new Flows();
 const amphorae = new Amphorae();
+const seats = new Seats();
 const small = { computeFlavor: 'small', imageTag: 'amphora', zone: '', topology: 'SINGLE' } as const;
 
 describe('asking for flows', () => {
@@ -116,7 +117,7 @@ describe('asking for flows', () => {
     const loadBalancers = await Promise.all(Array.from({ length: 5 }, () => insertLoadBalancer(db)));
     const claimed = await Promise.all(
       loadBalancers.map((loadBalancerId) =>
-        db.transaction((tx) => amphorae.claimSpare(tx, small, 'noop', { ...OWNER, loadBalancerId })),
+        db.transaction((tx) => seats.claimSpare(tx, small, 'noop', { ...OWNER, loadBalancerId }, AVOID)),
       ),
     );
     const got = claimed.filter((amphora) => amphora !== null);
@@ -136,7 +137,7 @@ describe('asking for flows', () => {
     expect(await amphorae.countSpares(db.reader, wanted, 'noop')).toEqual({ ready: 2, booting: 0 });
     const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), role: 'MASTER' } as const;
     const claim = () =>
-      db.transaction((tx) => amphorae.claimSpare(tx, { ...wanted, topology: 'ACTIVE_STANDBY' }, 'noop', owner));
+      db.transaction((tx) => seats.claimSpare(tx, { ...wanted, topology: 'ACTIVE_STANDBY' }, 'noop', owner, AVOID));
     expect((await claim())?.id).toBe(pair);
     expect(await claim()).toMatchObject({ id: single, class: { topology: 'SINGLE' } });
   });
@@ -144,7 +145,7 @@ describe('asking for flows', () => {
   it('gives no spare of another class', async () => {
     const loadBalancerId = await insertLoadBalancer(db);
     const owner = { ...OWNER, loadBalancerId };
-    const claim = db.transaction((tx) => amphorae.claimSpare(tx, { ...small, zone: 'east' }, 'noop', owner));
+    const claim = db.transaction((tx) => seats.claimSpare(tx, { ...small, zone: 'east' }, 'noop', owner, AVOID));
     expect(await claim).toBeNull();
   });
 
@@ -160,8 +161,9 @@ describe('asking for flows', () => {
       }
     });
     const claim = async () => {
-      const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db), avoidedHosts: ['h1'] };
-      const claimed = await db.transaction((tx) => amphorae.claimSpare(tx, west, 'noop', owner));
+      const owner = { ...OWNER, loadBalancerId: await insertLoadBalancer(db) };
+      const avoid = { ...AVOID, hosts: ['h1'] };
+      const claimed = await db.transaction((tx) => seats.claimSpare(tx, west, 'noop', owner, avoid));
       return [claimed?.computeHost, claimed?.choice?.reason];
     };
     expect(await claim()).toEqual(['h2', 'apart']);
@@ -169,12 +171,8 @@ describe('asking for flows', () => {
   });
 });
 
-const OWNER = {
-  projectId: 'p',
-  role: 'STANDALONE',
-  avoidedHosts: [],
-  reasons: { apart: 'apart', together: 'together' },
-} as const;
+const OWNER = { projectId: 'p', role: 'STANDALONE', seatLimit: 1, apolocationGroup: null } as const;
+const AVOID = { hosts: [], apart: 'apart', together: 'together' };
 
 async function insertLoadBalancer(db: Database): Promise<string> {
   const id = uuidv7();

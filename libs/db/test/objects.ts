@@ -33,6 +33,7 @@ export const newLoadBalancer = (fields: Partial<LoadBalancer> = {}): New<LoadBal
   provider: 'amphora',
   flavorId: null,
   availabilityZone: null,
+  apolocationGroup: null,
   topology: 'SINGLE',
   vip: { address: '127.84.16.5', subnetId: randomUUID(), networkId: null, portId: null },
   desiredRevision: 1,

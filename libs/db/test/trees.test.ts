@@ -35,6 +35,7 @@ const loadBalancer = (): New<LoadBalancer> => ({
   provider: 'amphora',
   flavorId: null,
   availabilityZone: null,
+  apolocationGroup: 'shop',
   topology: 'SINGLE',
   vip: { address: '127.84.16.5', subnetId: randomUUID(), networkId: null, portId: null },
   desiredRevision: 1,
@@ -92,7 +93,7 @@ describe('a load balancer tree in the database', () => {
     onTestFinished(() => orm.destroy());
     expect(await orm.manager.findOneBy(listenerSchema, { id: listener.id })).toEqual(listener);
     const nulls = { reason: null, message: null };
-    const placement = { computeFlavor: null, imageTag: null, zone: null };
+    const placement = { computeFlavor: null, imageTag: null, zone: null, colocationLimit: null };
     expect(await orm.manager.findOneBy(loadBalancerSchema, { id: lb.id })).toEqual({ ...lb, fault: nulls, placement });
     expect(await orm.manager.findOneBy(poolSchema, { id: pool.id })).toEqual({ ...pool, fault: nulls });
     expect(await new Trees().read(db.reader, randomUUID())).toBeNull();

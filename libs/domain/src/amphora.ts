@@ -63,8 +63,8 @@ export interface AmphoraClass {
   readonly topology: Topology;
 }
 
-/** Where the amphora of a load balancer came from: a spare that was ready, or built for it. */
-export type AmphoraOrigin = 'SPARE' | 'NEW';
+/** Where the amphora of a load balancer came from: a spare that was ready, built for it, or one that serves others already. */
+export type AmphoraOrigin = 'SPARE' | 'NEW' | 'COLOCATED';
 
 /** Which amphora a load balancer was given, and why that one. */
 export interface AmphoraChoice {
@@ -79,12 +79,33 @@ export function describeClass({ computeFlavor, imageTag, zone }: Omit<AmphoraCla
   return `${named('compute flavor', computeFlavor)}, ${named('image', imageTag)}, ${named('zone', zone)}`;
 }
 
-export interface Amphora {
+/** What serves on an amphora, or did. TAKEN: it is to serve. LEAVING: it makes room, and may still answer. LEFT: it is gone. */
+export type SeatState = 'TAKEN' | 'LEAVING' | 'LEFT';
+
+/** The place of one load balancer on an amphora. Most amphorae have one; colocation gives them more. */
+export interface Seat {
+  readonly loadBalancerId: string;
+  readonly state: SeatState;
+  readonly role: AmphoraRole;
+  readonly vrrpIp: string | null;
+  /** The VIP that it has or may have: written before it is plugged, and never taken back. Null: it cannot answer for any. */
+  readonly haIp: string | null;
+  readonly vrrpPortId: string | null;
+  /** Name of the interface in the amphora that has `vrrpIp`. Null: not of a pair, or not known yet. */
+  readonly vrrpInterface: string | null;
+  /** Revision of its load balancer that it serves; 0: none yet. */
+  readonly appliedRevision: number;
+  /** Why its load balancer has this amphora; null: of a release that did not note it. */
+  readonly choice: AmphoraChoice | null;
+  /** Why this load balancer is to leave the amphora, which may be well otherwise. */
+  readonly fault: Fault | null;
+}
+
+/** The appliance itself, whoever it serves. */
+export interface Machine {
   /** UUID version 7. */
   readonly id: string;
-  readonly loadBalancerId: string | null;
   readonly status: AmphoraStatus;
-  readonly role: AmphoraRole | null;
   readonly class: AmphoraClass;
   /** Name of the compute driver that made it. */
   readonly computeDriver: string;
@@ -95,20 +116,24 @@ export interface Amphora {
   readonly imageId: string | null;
   readonly lbNetworkIp: string | null;
   readonly agentPort: number;
-  readonly vrrpIp: string | null;
-  /** The VIP that it has or may have: written before it is plugged, and never taken back. Null: it cannot answer for any. */
-  readonly haIp: string | null;
-  readonly vrrpPortId: string | null;
-  /** Name of the interface in the amphora that has `vrrpIp`. Null: not of a pair, or not known yet. */
-  readonly vrrpInterface: string | null;
   readonly facts: AmphoraFacts | null;
   readonly certExpiresAt: Date | null;
-  /** Revision of its load balancer that it serves; 0: none yet. */
-  readonly appliedRevision: number;
-  /** Why its load balancer has this one; null: it was never chosen for one. */
-  readonly choice: AmphoraChoice | null;
+  /** Load balancers that it serves at most. */
+  readonly seatLimit: number;
   /** Why it is in ERROR, or was replaced. */
   readonly fault: Fault | null;
   readonly createdAt: Date;
   readonly updatedAt: Date | null;
+}
+
+/** An amphora with all that serves on it. */
+export interface Amphora extends Machine {
+  /** Of an amphora that is not DELETED those that have not LEFT, by load balancer. A spare has none. */
+  readonly seats: readonly Seat[];
+}
+
+/** An amphora as one of its load balancers sees it. While that is LEAVING, the status is PENDING_DELETE. */
+export interface SeatedAmphora extends Machine, Omit<Seat, 'state' | 'fault'> {
+  /** Whether another load balancer had a seat, too, when this was read. It may have changed since. */
+  readonly isShared: boolean;
 }

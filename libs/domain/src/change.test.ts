@@ -21,6 +21,7 @@ const lb = (provisioningStatus: ProvisioningStatus): LoadBalancer => ({
   provider: 'amphora',
   flavorId: null,
   availabilityZone: null,
+  apolocationGroup: null,
   topology: 'SINGLE',
   vip: { address: null, subnetId: 's', networkId: null, portId: null },
   desiredRevision: 3,

@@ -62,6 +62,7 @@ const tree = (parts: Partial<LoadBalancerTree>): LoadBalancerTree => ({
     provider: 'amphora',
     flavorId: null,
     availabilityZone: null,
+    apolocationGroup: null,
     topology: 'SINGLE',
     vip: { address: '10.0.0.9', subnetId: 's', networkId: null, portId: null },
     desiredRevision: 9,

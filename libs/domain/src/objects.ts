@@ -60,6 +60,11 @@ export interface LoadBalancer extends Intent {
   readonly topology: Topology;
   /** What its flavor and zone say of its amphorae; absent or null: nothing, so the deployment's defaults count. */
   readonly placement?: Placement | null;
+  /**
+   * Load balancers of one project with the same group never share an amphora, and wish for amphorae on different compute hosts.
+   * 1 to 64 characters; null: of no group.
+   */
+  readonly apolocationGroup: string | null;
   readonly vip: Vip;
   /** Number of the newest change of the load balancer or anything below it. `revision` is that of the load balancer itself. */
   readonly desiredRevision: number;

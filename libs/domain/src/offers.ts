@@ -20,12 +20,17 @@ export interface Offered {
   readonly updatedAt: Date | null;
 }
 
-/** What a flavor means to the amphora provider; absent: the deployment's default. Keys are Octavia's. */
+/** What a flavor means to the amphora provider; absent: the deployment's default. Keys are Octavia's, but for `colocation_limit`. */
 export interface FlavorData {
   readonly loadbalancer_topology?: Topology;
   readonly compute_flavor?: string;
   readonly amp_image_tag?: string;
+  /** Load balancers on one amphora at most, from 1 (shared with none) to MAX_COLOCATION_LIMIT. Pairs share with none anyway. */
+  readonly colocation_limit?: number;
 }
+
+/** Most load balancers that may ever be on one amphora: each has an HAProxy of its own there. */
+export const MAX_COLOCATION_LIMIT = 64;
 
 /** What an availability zone means to the amphora provider; absent: the deployment's default. Keys are Octavia's. */
 export interface AvailabilityZoneData {
@@ -66,6 +71,8 @@ export interface Placement {
   readonly computeFlavor: string | null;
   readonly imageTag: string | null;
   readonly zone: string | null;
+  /** Load balancers on one amphora at most. */
+  readonly colocationLimit: number | null;
 }
 
 /** Null where neither says anything. */
@@ -74,6 +81,7 @@ export function placementOf(flavor: FlavorData, zone: AvailabilityZoneData): Pla
     computeFlavor: flavor.compute_flavor ?? null,
     imageTag: flavor.amp_image_tag ?? null,
     zone: zone.compute_zone ?? null,
+    colocationLimit: flavor.colocation_limit ?? null,
   };
   return Object.values(placement).every((value) => value === null) ? null : placement;
 }

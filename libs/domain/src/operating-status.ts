@@ -55,8 +55,13 @@ export interface ListenerMismatch {
  * Compares a report with the listeners that a configuration has; null when they agree, or while it cannot be told: the load
  * balancer is disabled, or changes are under way. A listener that is itself under way may be there or not. A heartbeat that
  * does not match is not a sign of life. (Octavia compares the number only.)
+ * @param options.isShared the amphora serves other load balancers, too: their listeners say nothing
  */
-export function listenerMismatch(tree: LoadBalancerTree, report: StatusReport): ListenerMismatch | null {
+export function listenerMismatch(
+  tree: LoadBalancerTree,
+  report: StatusReport,
+  { isShared = false } = {},
+): ListenerMismatch | null {
   const { loadBalancer } = tree;
   if (!loadBalancer.adminStateUp || loadBalancer.provisioningStatus.startsWith('PENDING')) return null;
   const expected = new Map(renderedListeners(tree).map((listener) => [listener.id, listener]));
@@ -64,9 +69,10 @@ export function listenerMismatch(tree: LoadBalancerTree, report: StatusReport): 
   const missing = [...expected.values()].filter(
     (listener) => !Object.hasOwn(report.listeners, listener.id) && !isUnderWay(listener),
   );
-  const unexpected = Object.keys(report.listeners).filter(
-    (id) => !expected.has(id) && !isUnderWay(tree.listeners.find((listener) => listener.id === id)),
-  );
+  const unexpected = Object.keys(report.listeners).filter((id) => {
+    const own = tree.listeners.find((listener) => listener.id === id);
+    return !expected.has(id) && !isUnderWay(own) && (own !== undefined || !isShared);
+  });
   if (missing.length === 0 && unexpected.length === 0) return null;
   return { missing: missing.map((listener) => listener.id), unexpected };
 }

@@ -74,6 +74,7 @@ export function tree(lb: Partial<LoadBalancer>, parts: Partial<LoadBalancerTree>
       provider: 'amphora',
       flavorId: null,
       availabilityZone: null,
+      apolocationGroup: null,
       topology: 'SINGLE',
       vip: { address: '10.0.0.5', subnetId: 'subnet', networkId: null, portId: null },
       desiredRevision: 1,

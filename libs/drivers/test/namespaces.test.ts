@@ -1,10 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { cgroupPids } from '../src/compute/local/cgroup.ts';
+import { cgroupFolders, cgroupPids } from '../src/compute/local/cgroup.ts';
 import { FenceMarks } from '../src/compute/local/fence-marks.ts';
 import { readProcess } from '../src/compute/local/process-table.ts';
 import { FenceNotConfirmed, PlugFailed } from '../src/errors.ts';
@@ -90,6 +90,26 @@ describe.runIf(mayMakeNamespaces())('a fence in namespaces mode, which needs roo
     await until('it is inside', async () => (await membershipOf(amphoraNames(plan, amphoraId)))(pid));
     await driver.fence(computeId);
     expect(readProcess(pid)).toBeNull();
+  });
+
+  it('kills whoever is in a control group of a load balancer, and deleting the amphora leaves no group', async () => {
+    const { driver, build } = await open();
+    const { amphoraId, computeId } = await build();
+    const hostId = await driver.hostId();
+    const groups = cgroupFolders(hostId).filter((one) => one.amphoraId === amphoraId);
+    if (groups.length === 0) return; // A machine without control groups.
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    onTestFinished(() => void stranger.kill('SIGKILL'));
+    const { pid = 0 } = stranger;
+    for (const { path } of groups) {
+      await mkdir(join(path, 'lb'));
+      await writeFile(join(path, 'lb', 'cgroup.procs'), String(pid));
+    }
+    expect(cgroupPids(hostId, amphoraId).has(pid)).toBe(true);
+    await driver.fence(computeId);
+    expect(readProcess(pid)).toBeNull();
+    await driver.delete(computeId);
+    expect(cgroupFolders(hostId)).toEqual([]);
   });
 
   it('is not confirmed while an interface is left, and is when it can be removed', async () => {
@@ -243,7 +263,8 @@ describe.runIf(mayMakeNamespaces())('a build in namespaces mode, which needs roo
     const groups = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).trim().split('\n');
     const own = groups.flatMap((line) => {
       const [, controller = '', path = ''] = line.split(':');
-      return path.endsWith(amphoraId) ? [join('/sys/fs/cgroup', controller, path, 'pids.max')] : [];
+      const isOurs = path.endsWith(`/${amphoraId}/agent`);
+      return isOurs ? [join('/sys/fs/cgroup', controller, path, '..', 'pids.max')] : [];
     });
     for (const file of own.filter(existsSync)) expect((await readFile(file, 'utf8')).trim()).toBe('200');
   });

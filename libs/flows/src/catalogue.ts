@@ -20,6 +20,7 @@ export const FLOW_VERSIONS = {
   'amphora.delete': 1,
   'amphora.failover': 1,
   'amphora.mend': 1,
+  'amphora.vacate': 1,
   'amphora.rotate_certificate': 1,
   'amphora.configure': 1,
   'orphans.sweep': 1,
@@ -87,6 +88,20 @@ export function mendAmphora(
   options: Required<Options>,
 ): NewFlow {
   return ofAmphora('amphora.mend', amphoraId, loadBalancerId, requester, PRIORITY.tenant, false, options);
+}
+
+/**
+ * Takes a load balancer off an amphora that serves others. It has the amphora's turn: the load balancer may serve elsewhere already, and
+ * does not wait for it.
+ */
+export function vacateAmphora(
+  amphoraId: string,
+  loadBalancerId: string,
+  requester: Requester,
+  options: Options = {},
+): NewFlow {
+  const flow = ofAmphora('amphora.vacate', amphoraId, null, requester, PRIORITY.delete, false, options);
+  return { ...flow, input: { amphoraId, loadBalancerId } };
 }
 
 /** Gives the agent of a living amphora a new certificate, without an interruption. It takes turns with what its load balancer does. */

@@ -1,8 +1,9 @@
-/** Octavia's keys of flavor_data. */
+/** Octavia's keys of flavor_data, and ours: `colocation_limit`. */
 export type FlavorKey =
   | 'loadbalancer_topology'
   | 'compute_flavor'
   | 'amp_image_tag'
+  | 'colocation_limit'
   | 'sriov_vip'
   | 'allow_member_sriov';
 /** Octavia's keys of availability_zone_data. */
@@ -30,6 +31,13 @@ export const FLAVOR_CAPABILITIES: readonly OfferCapability<FlavorKey>[] = [
     isServed: true,
   },
   { name: 'amp_image_tag', description: 'The tag of the image of its amphorae.', isServed: true },
+  {
+    name: 'colocation_limit',
+    description:
+      'How many load balancers of a project may be on one amphora at most, from 1 (each has amphorae of its own) to 64. ' +
+      'Load balancers of ACTIVE_STANDBY have amphorae of their own, whatever it says.',
+    isServed: true,
+  },
   { name: 'sriov_vip', description: 'Whether the port of the VIP is an SR-IOV function.', isServed: false },
   { name: 'allow_member_sriov', description: 'Whether members may be reached through SR-IOV ports.', isServed: false },
 ];

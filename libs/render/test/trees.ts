@@ -124,6 +124,7 @@ export function tree(over: Partial<LoadBalancerTree> = {}, lb: Partial<LoadBalan
       provider: 'amphora',
       flavorId: null,
       availabilityZone: null,
+      apolocationGroup: null,
       topology: 'SINGLE',
       vip: { address: '10.10.0.5', subnetId: uuid(9, 1), networkId: null, portId: null },
       desiredRevision: 1,

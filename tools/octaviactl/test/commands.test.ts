@@ -30,7 +30,7 @@ describe('what a creation asks for', () => {
       nextPageToken: '',
     }));
     const shown = await world.json(
-      'loadbalancer create --name shop --description d --vip-subnet-id s1 --vip-address 127.0.1.9 --disable --tag a --tag b --flavor f --availability-zone z --provider amphora --project project-b',
+      'loadbalancer create --name shop --description d --vip-subnet-id s1 --vip-address 127.0.1.9 --disable --tag a --tag b --flavor f --availability-zone z --apolocation-group shop --provider amphora --project project-b',
     );
     const { method, request, metadata } = world.calls.at(-1) ?? {};
     expect(method).toBe('createLoadBalancer');
@@ -43,6 +43,7 @@ describe('what a creation asks for', () => {
       tags: ['a', 'b'],
       flavorId: 'f-id',
       availabilityZone: 'z',
+      apolocationGroup: 'shop',
       provider: 'amphora',
       projectId: 'project-b',
     });
@@ -55,6 +56,7 @@ describe('what a creation asks for', () => {
     });
     expect(shown).toMatchObject({
       name: 'shop',
+      apolocation_group: 'shop',
       provisioning_status: 'PENDING_CREATE',
       created_at: '2026-11-20T10:00:00',
     });
@@ -237,11 +239,20 @@ describe('what is shown', () => {
 
   it('reads all pages, and filters what the contract does not filter', async () => {
     world.overrides.set('listLoadBalancers', ({ pageToken }) => ({
-      loadBalancers: [activeLoadBalancer({ name: pageToken || 'first', tags: pageToken ? ['x'] : [] })],
+      loadBalancers: [
+        activeLoadBalancer({
+          name: pageToken || 'first',
+          tags: pageToken ? ['x'] : [],
+          apolocationGroup: pageToken ? '' : 'shop',
+        }),
+      ],
       nextPageToken: pageToken ? '' : 'second',
     }));
     expect(await world.json('loadbalancer list -c name')).toEqual([{ name: 'first' }, { name: 'second' }]);
     expect(await world.json('loadbalancer list -c name --tags x')).toEqual([{ name: 'second' }]);
+    expect(await world.json('loadbalancer list -c name -c apolocation_group --apolocation-group shop')).toEqual([
+      { name: 'first', apolocation_group: 'shop' },
+    ]);
     const { err } = await world.run('loadbalancer list --limit 1');
     expect(err).toContain('Only the first 1 are shown');
   });

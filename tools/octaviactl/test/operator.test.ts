@@ -154,19 +154,21 @@ describe('the failover of an amphora', () => {
   const amphora = Amphora.create({ id: '0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2d', status: 'AMPHORA_STATUS_ALLOCATED' });
   beforeEach(() => {
     world.overrides.set('getAmphora', () => amphora);
-    world.overrides.set('failoverAmphora', () => ({ amphora, flowId: 'f1' }));
+    world.overrides.set('failoverAmphora', () => ({ amphora, flowId: 'f1', flowIds: ['f1', 'f2'] }));
   });
 
-  it('names its flow, and is safe to repeat', async () => {
+  it('names its flows, and is safe to repeat', async () => {
     const shown = await world.json(`loadbalancer amphora failover ${amphora.id}`);
-    expect(shown).toEqual({ id: amphora.id, status: 'ALLOCATED', flow_id: 'f1' });
+    expect(shown).toEqual({ id: amphora.id, status: 'ALLOCATED', flow_id: 'f1', flow_ids: ['f1', 'f2'] });
     expect(world.request('failoverAmphora').requestId).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('is waited for, and fails as its flow does', async () => {
+  it('is waited for, and fails as one of its flows does', async () => {
     world.overrides.set('watchFlows', () => [flow({ state: 'FLOW_STATE_SUCCEEDED', finishedAt: new Date() })]);
     expect((await world.run(`loadbalancer amphora failover --wait ${amphora.id}`)).code).toBe(0);
-    world.overrides.set('watchFlows', () => [flow({ state: 'FLOW_STATE_FAILED', finishedAt: new Date() })]);
+    world.overrides.set('watchFlows', ({ id }) => [
+      flow({ state: id === 'f2' ? 'FLOW_STATE_FAILED' : 'FLOW_STATE_SUCCEEDED', finishedAt: new Date() }),
+    ]);
     const { code, err } = await world.run(`loadbalancer amphora failover --wait ${amphora.id} -f json`);
     const last = err.trim().split('\n').at(-1) ?? '';
     expect([code, JSON.parse(last).error.reason]).toEqual([1, 'AGENT_UNREACHABLE']);
@@ -183,7 +185,7 @@ describe('an amphora that nobody can isolate', () => {
   });
   beforeEach(() => {
     world.overrides.set('getAmphora', () => amphora);
-    world.overrides.set('confirmFence', () => ({ amphora, flowId: 'f1' }));
+    world.overrides.set('confirmFence', () => ({ amphora, flowId: 'f1', flowIds: ['f1'] }));
   });
 
   it('is explained without --confirm: what it means and what to check, and nothing is sent', async () => {
@@ -198,7 +200,7 @@ describe('an amphora that nobody can isolate', () => {
 
   it('counts as isolated once a person says so, and the flow that goes on is named', async () => {
     const shown = await world.json(`loadbalancer amphora fence --confirm ${amphora.id}`);
-    expect(shown).toEqual({ id: amphora.id, status: 'ALLOCATED', flow_id: 'f1' });
+    expect(shown).toEqual({ id: amphora.id, status: 'ALLOCATED', flow_id: 'f1', flow_ids: ['f1'] });
     expect(world.request('confirmFence')).toMatchObject({
       id: amphora.id,
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),

@@ -3,6 +3,7 @@ import { linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config.ts';
+import type { ControlGroups } from '../control-groups.ts';
 import { codeOf, messageOf, RequestError } from '../errors.ts';
 import { readIfThere, replaceFile } from '../files.ts';
 import type { Step } from '../http/step.ts';
@@ -19,6 +20,7 @@ import { unbindable } from './addresses.ts';
 import { askHaproxy } from './cli-socket.ts';
 import { checkConfiguration } from './command.ts';
 import {
+  endAllOf,
   type MasterPaths,
   NotLive,
   outputSize,
@@ -40,6 +42,7 @@ export interface Surroundings {
   /** A file with the group line, read after the configuration; null when HAProxy keeps its user. */
   readonly userGroupFile: string | null;
   readonly book: ProcessBook;
+  readonly groups: ControlGroups;
   readonly log: Logger;
   /** Called after what is served has changed, and when HAProxy died. */
   changed(): void;
@@ -72,6 +75,13 @@ export class LoadBalancer {
   storedText(): HaproxyText | null {
     const content = this.stored();
     return content && readHaproxyText(content.toString('utf8'), this.#around.peer);
+  }
+
+  /** Addresses that clients reach it at, of the uploaded text and of the one that is served. */
+  get vips(): readonly string[] {
+    const texts = [this.stored(), readIfThere(this.#goodFile)].filter((content) => content !== null);
+    const found = texts.map((content) => readHaproxyText(content.toString('utf8'), this.#around.peer).vips);
+    return [...new Set(found.flat())];
   }
 
   get isRunning(): boolean {
@@ -175,15 +185,16 @@ export class LoadBalancer {
     return this.isRunning && stored !== null && good !== null && stored.equals(good);
   }
 
-  /** Ends HAProxy and keeps the files. */
+  /** Ends HAProxy and keeps the files. Returns once none of its processes is left, whatever became of their master. */
   async stop(): Promise<void> {
     this.#isWanted = false;
     const master = this.#master;
-    if (!master) return;
     const statsSocket = this.#statsSocket();
     this.#master = null;
-    await stopMaster(master, this.#workers);
+    if (master) await stopMaster(master, this.#workers);
+    const wereOthers = await endAllOf(this.#file);
     this.#workers = [];
+    if (!master && !wereOthers) return;
     rmSync(this.#masterSocket, { force: true });
     rmSync(statsSocket, { force: true });
     this.#around.book.remove(this.id);
@@ -195,10 +206,11 @@ export class LoadBalancer {
     await this.stop();
     rmSync(join(this.#around.config.certificatesPath, this.id), { recursive: true, force: true });
     rmSync(this.#folder, { recursive: true, force: true });
+    await this.#around.groups.remove(this.id);
   }
 
   async #start(text: HaproxyText): Promise<void> {
-    const { config, peer, log } = this.#around;
+    const { config, peer, groups, log } = this.#around;
     const paths = this.#paths(text.statsSocket);
     mkdirSync(config.socketPath, { recursive: true, mode: 0o711 });
     // An old state would call members down that are long up again.
@@ -207,7 +219,8 @@ export class LoadBalancer {
     this.#record(null);
     let master: ProcessIdentity | null = null;
     try {
-      master = await spawnMaster(config.haproxyCommand, peer, paths, (how) => master && this.#died(master, how));
+      const died = (how: string) => master && this.#died(master, how);
+      master = await spawnMaster(config.haproxyCommand, peer, paths, groups.make(this.id), died);
       this.#record(master);
       const workers = await waitUntilStarted(master, paths, outputStart);
       this.#master = master;

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import { isAlive, type ProcessIdentity, readProcess, signalProcess } from '../processes.ts';
+import { findProcesses, isAlive, type ProcessIdentity, readProcess, signalProcess } from '../processes.ts';
 import { askHaproxy } from './cli-socket.ts';
 import { infoField, readShowProc, type ShowProc } from './show-proc.ts';
 
@@ -25,25 +25,38 @@ export interface MasterPaths {
   readonly outputFile: string;
 }
 
+/** Enters control groups, each a file that takes pids, and becomes the command: pid and start time stay. */
+const ENTER_GROUPS = `
+n=$1
+shift
+while [ "$n" -gt 0 ]; do { echo "$$" >"$1"; } 2>/dev/null; n=$((n - 1)); shift; done
+exec "$@"
+`;
+
 /** HAProxy did not come to serve what it was told to; the message is its own last words. */
 export class NotLive extends Error {}
 
 /**
  * Starts a master in the foreground, in the process group of the agent, and returns at once; `died` is called when it ends.
  * `-db` wins over `daemon` in the text: a process that detaches would escape the supervision and the fence.
+ * @param groups files of control groups that take its pid
  * @throws NotLive when it cannot be spawned
  */
 export async function spawnMaster(
   command: string,
   peer: string,
   paths: MasterPaths,
+  groups: readonly string[],
   died: (how: string) => void,
 ): Promise<ProcessIdentity> {
   const output = openSync(paths.outputFile, 'a', 0o600);
   try {
     if (statSync(paths.outputFile).size > MAX_OUTPUT_BYTES) ftruncateSync(output, 0);
     const files = paths.configFiles.flatMap((file) => ['-f', file]);
-    const child = spawn(command, ['-W', '-db', ...files, '-L', peer, '-S', `${paths.masterSocket},mode,600`], {
+    const haproxy = [command, '-W', '-db', ...files, '-L', peer, '-S', `${paths.masterSocket},mode,600`];
+    const entering = ['/bin/sh', '-c', ENTER_GROUPS, 'haproxy', String(groups.length), ...groups];
+    const [program = '', ...args] = groups.length === 0 ? haproxy : [...entering, ...haproxy];
+    const child = spawn(program, args, {
       stdio: ['ignore', output, output],
       env: {},
     });
@@ -143,6 +156,28 @@ export async function stopMaster(master: ProcessIdentity, workers: readonly Proc
     if (lateMs > 0) for (const identity of all) signalProcess(identity, 'SIGKILL');
     await delay(POLL_MS);
   }
+}
+
+/** Looks without a find before nothing is left: one look may miss a child that is born behind it. */
+const CLEAN_LOOKS = 2;
+
+/**
+ * Kills every master and worker that was started with a configuration file, and returns once none is left: workers of earlier
+ * configurations that still end their connections, and those whose master is gone. Returns whether there was any.
+ */
+export async function endAllOf(configFile: string): Promise<boolean> {
+  const deadline = performance.now() + STOP_TIMEOUT_MS;
+  let wasAny = false;
+  for (let cleanLooks = 0; cleanLooks < CLEAN_LOOKS; ) {
+    const found = findProcesses((words) => words.includes('-W') && words[words.indexOf(configFile) - 1] === '-f');
+    cleanLooks = found.length === 0 ? cleanLooks + 1 : 0;
+    wasAny ||= found.length > 0;
+    if (found.length > 0 && performance.now() > deadline)
+      throw new Error(`HAProxy (pids ${found.map(({ pid }) => pid).join(', ')}) did not end, not even by SIGKILL`);
+    for (const identity of found) signalProcess(identity, 'SIGKILL');
+    if (cleanLooks < CLEAN_LOOKS) await delay(POLL_MS);
+  }
+  return wasAny;
 }
 
 /** What HAProxy wrote since `start`, at most the last 4 KiB. */

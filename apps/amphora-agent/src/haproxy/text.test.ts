@@ -14,6 +14,7 @@ describe('reading a configuration of the controller', () => {
       statsSocket: '/var/lib/octavia/b0000000-0000-4000-8000-000000000001.sock',
       frontends: [{ id: '10000000-0000-4000-8000-000000000001', type: 'HTTP' }],
       addresses: [{ host: '10.10.0.5', port: 80 }],
+      vips: ['10.10.0.5'],
     });
   });
 

@@ -17,6 +17,8 @@ export interface HaproxyText {
   readonly frontends: readonly Frontend[];
   /** Addresses that HAProxy will listen on, each once, the peers port of this amphora among them. */
   readonly addresses: readonly Address[];
+  /** Addresses of all `bind` lines, each once. */
+  readonly vips: readonly string[];
 }
 
 /** The text lacks something that the agent needs to supervise HAProxy; the message says what. */
@@ -36,6 +38,7 @@ export function readHaproxyText(text: string, peer: string): HaproxyText {
   const sockets: string[] = [];
   const frontends = new Map<string, { mode: string | null; isTls: boolean }>();
   const addresses = new Map<string, Address>();
+  const vips = new Set<string>();
   let frontend: { mode: string | null; isTls: boolean } | null = null;
 
   for (const line of text.split('\n')) {
@@ -54,7 +57,8 @@ export function readHaproxyText(text: string, peer: string): HaproxyText {
       frontend.mode = second;
     } else if (first === 'bind') {
       if (frontend && words.includes('crt-list')) frontend.isTls = true;
-      addAddress(addresses, second);
+      const host = addAddress(addresses, second);
+      if (host !== null) vips.add(host);
     } else if (first === 'peer' && second === peer) {
       addAddress(addresses, third);
     }
@@ -63,7 +67,12 @@ export function readHaproxyText(text: string, peer: string): HaproxyText {
   const [statsSocket] = sockets;
   if (!statsSocket || sockets.length > 1)
     throw new HaproxyTextError(`The text must have exactly one line "stats socket <path>", not ${sockets.length}`);
-  return { statsSocket, frontends: [...frontends].map(toFrontend), addresses: [...addresses.values()] };
+  return {
+    statsSocket,
+    frontends: [...frontends].map(toFrontend),
+    addresses: [...addresses.values()],
+    vips: [...vips],
+  };
 }
 
 function toFrontend([id, { mode, isTls }]: [string, { mode: string | null; isTls: boolean }]): Frontend {
@@ -72,7 +81,9 @@ function toFrontend([id, { mode, isTls }]: [string, { mode: string | null; isTls
 }
 
 /** IPv6 addresses come without brackets: the port is behind the last colon. */
-function addAddress(addresses: Map<string, Address>, text: string): void {
+function addAddress(addresses: Map<string, Address>, text: string): string | null {
   const [, host = '', port = ''] = /^\[?(.+?)\]?:(\d{1,5})$/.exec(text) ?? [];
-  if (host !== '') addresses.set(text, { host, port: Number(port) });
+  if (host === '') return null;
+  addresses.set(text, { host, port: Number(port) });
+  return host;
 }

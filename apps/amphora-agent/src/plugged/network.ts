@@ -32,6 +32,8 @@ export interface NetworkPort {
 export interface Network {
   /** Puts the addresses on the port's interface. Repeating it changes nothing. Returns the interface's name. */
   plugVip(port: VipPort): Promise<string>;
+  /** Takes VIPs off the interface and forgets them. A pair's stay: VRRP decides who has them. Succeeds if there are none. */
+  unplugVips(addresses: readonly string[]): Promise<void>;
   /** Gives the port's interface exactly these addresses. */
   plugNetwork(port: NetworkPort): Promise<{ readonly interface: string; readonly isKnown: boolean }>;
   /** Name of the interface that has the address, or null. */
@@ -49,6 +51,10 @@ export class LoopbackNetwork implements Network {
   async plugVip({ vips, own }: VipPort): Promise<string> {
     this.#plugged.add([...vips, ...(own ? [own] : [])].map(({ address }) => address));
     return 'lo';
+  }
+
+  async unplugVips(addresses: readonly string[]): Promise<void> {
+    this.#plugged.remove(addresses);
   }
 
   async plugNetwork({ mac, addresses }: NetworkPort): Promise<{ interface: string; isKnown: boolean }> {

@@ -64,6 +64,20 @@ export class OwnNetwork implements Network {
     return link.name;
   }
 
+  async unplugVips(addresses: readonly string[]): Promise<void> {
+    const { plugged, ownsVips } = this.#parts;
+    if (addresses.length === 0 || !ownsVips()) return;
+    const gone = new Set(addresses.filter((address) => plugged.isVip(address)).map(explodeAddress));
+    const links = (await shownLinks()).filter(({ mac }) => mac === plugged.vipPort);
+    const commands = links.flatMap(({ name, addresses: all }) =>
+      all
+        .filter(({ address }) => gone.has(explodeAddress(address)))
+        .map(({ address, prefixLength }) => ['address', 'delete', `${address}/${prefixLength}`, 'dev', name]),
+    );
+    await change(commands);
+    plugged.remove(addresses);
+  }
+
   async plugNetwork({ mac, mtu, addresses }: NetworkPort): Promise<{ interface: string; isKnown: boolean }> {
     const link = await findLink(mac);
     // On the VIP's port VIPs come and go by other calls.
@@ -132,12 +146,16 @@ export class OwnNetwork implements Network {
 
 /** @throws RequestError 404, after which the controller tries again: the interface may not be there yet */
 async function findLink(mac: string): Promise<Link> {
-  const links = await showLinks().catch((error) => {
-    throw new RequestError(500, 'Error plugging', messageOf(error));
-  });
-  const found = links.find((link) => link.mac === mac);
+  const found = (await shownLinks()).find((link) => link.mac === mac);
   if (!found) throw new RequestError(404, 'Not found', 'No suitable network interface found');
   return found;
+}
+
+/** @throws RequestError 500 */
+function shownLinks(): Promise<readonly Link[]> {
+  return showLinks().catch((error) => {
+    throw new RequestError(500, 'Error plugging', messageOf(error));
+  });
 }
 
 async function change(commands: readonly (readonly string[])[]): Promise<void> {

@@ -42,6 +42,19 @@ export class PluggedAddresses {
     this.#write({ ...this.#plugged, vips });
   }
 
+  /** Forgets VIPs. */
+  remove(addresses: readonly string[]): void {
+    const gone = new Set(addresses.map(explodeAddress));
+    const vips = this.#plugged.vips.filter((known) => !gone.has(explodeAddress(known)));
+    if (vips.length !== this.#plugged.vips.length) this.#write({ ...this.#plugged, vips });
+  }
+
+  /** Whether it was given the address as a VIP. */
+  isVip(address: string): boolean {
+    const wanted = explodeAddress(address);
+    return this.#plugged.vips.some((known) => explodeAddress(known) === wanted);
+  }
+
   /** Records exactly these addresses for a port, and returns whether the port was known. */
   setNetwork(mac: string, addresses: readonly string[]): boolean {
     const isKnown = Object.hasOwn(this.#plugged.networks, mac);

@@ -3,6 +3,7 @@ import { RequestError } from '../errors.ts';
 import type { LoadBalancer } from '../haproxy/load-balancer.ts';
 import type { LoadBalancers } from '../haproxy/load-balancers.ts';
 import type { AgentRequest, Answer, Route } from '../http/router.ts';
+import type { Network } from '../plugged/network.ts';
 import { isUuid } from '../uuid.ts';
 
 /** The text of 20 listeners with 500 members has 60 kB. */
@@ -14,12 +15,22 @@ export function md5(content: Buffer): string {
 }
 
 /** Upload, start, reload, stop and removal of HAProxy configurations. */
-export function loadBalancerRoutes(amphoraId: string, loadBalancers: LoadBalancers): Route[] {
+export function loadBalancerRoutes(amphoraId: string, loadBalancers: LoadBalancers, network: Network): Route[] {
   const find = ({ params }: AgentRequest): LoadBalancer => {
     const id = params.lb ?? '';
     const found = loadBalancers.find(id);
     if (!found) throw new RequestError(404, 'Loadbalancer Not Found', `No loadbalancer with UUID: ${id}`);
     return found;
+  };
+
+  /** Its files go last: they tell a second try which VIPs are to be given up. */
+  const remove = async (id: string): Promise<void> => {
+    const lb = loadBalancers.get(id);
+    await lb.stop();
+    const others = loadBalancers.all().filter((other) => other !== lb);
+    await network.unplugVips(lb.vips.filter((vip) => !others.some((other) => other.vips.includes(vip))));
+    await lb.remove();
+    loadBalancers.forget(id);
   };
 
   return [
@@ -57,10 +68,7 @@ export function loadBalancerRoutes(amphoraId: string, loadBalancers: LoadBalance
       maxBodyBytes: 0,
       async handle({ params }) {
         const id = params.lb ?? '';
-        if (isUuid(id)) {
-          await loadBalancers.get(id).remove();
-          loadBalancers.forget(id);
-        }
+        if (isUuid(id)) await remove(id);
         return { status: 200, body: { message: 'OK' } };
       },
     },

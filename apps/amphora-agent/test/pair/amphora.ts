@@ -56,12 +56,24 @@ export async function createAmphora(
   number: number,
   { id, role }: { readonly id: string; readonly role: 'MASTER' | 'BACKUP' },
   authority: Authority,
+  topology: 'SINGLE' | 'ACTIVE_STANDBY' = 'ACTIVE_STANDBY',
 ): Promise<PairAmphora> {
   const place = wires.place(number);
   const heartbeats = await listenForHeartbeats(wires.managementIp, KEY);
   const folder = join(root, String(number));
   const basePath = join(folder, 'var/lib/octavia');
-  const configFile = layOut({ root, folder, basePath, number, id, place, wires, port: heartbeats.port, authority });
+  const configFile = layOut({
+    root,
+    folder,
+    basePath,
+    number,
+    id,
+    place,
+    wires,
+    port: heartbeats.port,
+    authority,
+    topology,
+  });
   writeFileSync(join(folder, 'server.pem'), await authority.issue(id), { mode: 0o600 });
   const clientPem = await authority.issue('controller');
   const target = { host: place.managementIp, port: AGENT_PORT, amphoraId: id, serverCa: authority.pem };
@@ -157,9 +169,10 @@ interface Layout {
   readonly wires: Wires;
   readonly port: number;
   readonly authority: Authority;
+  readonly topology: string;
 }
 
-function layOut({ root, folder, basePath, number, id, place, wires, port, authority }: Layout): string {
+function layOut({ root, folder, basePath, number, id, place, wires, port, authority, topology }: Layout): string {
   const configFile = join(folder, 'amphora-agent.conf');
   const socketPath = join(root, `s${number}`);
   for (const path of [basePath, socketPath]) mkdirSync(path, { recursive: true });
@@ -181,7 +194,7 @@ agent_server_ca = ${folder}/client_ca.pem
 agent_server_cert = ${folder}/server.pem
 amphora_id = ${id}
 [controller_worker]
-loadbalancer_topology = ACTIVE_STANDBY
+loadbalancer_topology = ${topology}
 [octavia_controller]
 own_network = True
 socket_path = ${socketPath}

@@ -25,6 +25,7 @@ export function pairTree(id: string, vip: string, members: readonly { address: s
       provider: 'amphora',
       flavorId: null,
       availabilityZone: null,
+      apolocationGroup: null,
       topology: 'ACTIVE_STANDBY',
       vip: { address: vip, subnetId: uuid(9, 1), networkId: null, portId: null },
       desiredRevision: 1,

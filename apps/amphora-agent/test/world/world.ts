@@ -28,6 +28,8 @@ export interface WorldOptions {
   readonly isPlainUser?: boolean;
   readonly env?: NodeJS.ProcessEnv;
   readonly intervalSeconds?: number;
+  /** Files of control groups that take the agent's pid, by the amphora's id. */
+  readonly groups?: (amphoraId: string) => readonly string[];
 }
 
 export interface World {
@@ -82,6 +84,7 @@ export async function createWorld({
   isPlainUser = false,
   env = {},
   intervalSeconds = 0.2,
+  groups = () => [],
 }: WorldOptions = {}): Promise<World> {
   const built = agentBundle();
   const [amphoraId, lb, listener, host, vip] = [
@@ -133,8 +136,9 @@ keepalived_cmd = /nonexistent/keepalived
   const agents: ChildProcess[] = [];
   const spawnAgent = () => {
     const args = [bundle, '--amphora-id', amphoraId, '--data-folder', folder, '--config-file', configFile];
+    const enter = groups(amphoraId).map((file) => `echo $$ >${file}; `);
     const identity = mustDropRoot ? { uid: NOBODY, gid: NOBODY } : {};
-    const agent = spawn(process.execPath, args, {
+    const agent = spawn('/bin/sh', ['-c', `${enter.join('')}exec "$@"`, 'agent', process.execPath, ...args], {
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { PATH: process.env.PATH, ...env },

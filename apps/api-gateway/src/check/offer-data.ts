@@ -1,4 +1,4 @@
-import type { AvailabilityZoneData, FlavorData, Topology } from '@octavia/domain';
+import { type AvailabilityZoneData, type FlavorData, MAX_COLOCATION_LIMIT, type Topology } from '@octavia/domain';
 import {
   AVAILABILITY_ZONE_CAPABILITIES,
   CAPABILITIES,
@@ -24,6 +24,7 @@ export function readFlavorData(path: string, json: string | undefined, check: Vi
     ...given('loadbalancer_topology', topology(path, data, check)),
     ...given('compute_flavor', word(path, data, 'compute_flavor', check)),
     ...given('amp_image_tag', word(path, data, 'amp_image_tag', check)),
+    ...given('colocation_limit', colocationLimit(path, data, check)),
   };
 }
 
@@ -96,6 +97,16 @@ function word(path: string, data: Data, key: string, check: Violations): string 
   if (isGood) return value;
   const description = `${key} must be a text of 1 to ${MAX_VALUE} characters, without control characters`;
   check.add(`${path}.${key}`, 'INVALID_TEXT', description);
+  return undefined;
+}
+
+function colocationLimit(path: string, data: Data, check: Violations): number | undefined {
+  const value = data.colocation_limit;
+  if (value === undefined) return undefined;
+  const isGood = Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_COLOCATION_LIMIT;
+  if (isGood) return value as number;
+  const description = `colocation_limit must be a whole number from 1 to ${MAX_COLOCATION_LIMIT}`;
+  check.add(`${path}.colocation_limit`, 'OUT_OF_RANGE', description);
   return undefined;
 }
 

@@ -54,6 +54,18 @@ describe('an update', () => {
     expect(violations({}, ['address', 'type'])).toEqual(both);
   });
 
+  it('takes capitals of a text that cannot change for another text, of an id for the same', () => {
+    const id = '0197a3c2-7a5e-7c7b-9d51-7f6d8c0a1b2d';
+    const refused = (address: string, wanted: string) => {
+      const check = new Violations('thing');
+      applyUpdate(paths, { ...current, address }, { ...empty, address: wanted }, [], check);
+      return () => check.finish();
+    };
+    expect(refused('shop', 'Shop')).toThrow(InvalidRequest);
+    expect(refused('shop', ' shop')).not.toThrow();
+    expect(refused(id, id.toUpperCase())).not.toThrow();
+  });
+
   it('ignores output fields and refuses unknown ones', () => {
     expect(violations({}, ['id'])).toEqual({});
     expect(violations({}, ['colour'])).toEqual({ update_mask: 'UNKNOWN_FIELD' });

@@ -26,6 +26,8 @@ export const OUTPUT_PATHS = [
 /** Fields whose value is a word of an enum: unspecified means that nothing was said. */
 const ENUM_PATHS: ReadonlySet<string> = new Set(['protocol', 'lb_algorithm', 'type', 'topology']);
 
+const UUID = /^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i;
+
 /**
  * The object as an update wants it: `current`, with the masked fields of `request`; a masked field without a value goes back
  * to its default. Without a mask every field that is set counts; `*` stands for all that can be changed.
@@ -75,7 +77,10 @@ function isSpecified(value: unknown): boolean {
 
 function isSame(a: unknown, b: unknown): boolean {
   if (typeof a !== 'string' || typeof b !== 'string') return a === b;
-  const canonical = (text: string): string => canonicalAddress(text) ?? text.toLowerCase();
+  const canonical = (text: string): string => {
+    const trimmed = text.trim();
+    return canonicalAddress(trimmed) ?? (UUID.test(trimmed) ? trimmed.toLowerCase() : trimmed);
+  };
   return canonical(a) === canonical(b);
 }
 

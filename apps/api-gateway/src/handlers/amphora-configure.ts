@@ -42,11 +42,14 @@ async function newest(tx: Tx, amphoraId: string, onlyOpen: boolean): Promise<str
 }
 
 async function start({ policy }: Parts, tx: Tx, id: string, caller: Caller): Promise<string> {
-  const { status, loadBalancerId } = await amphorae.get(tx, id, { lock: true });
+  const { status, seats } = await amphorae.get(tx, id, { lock: true });
   if (status !== 'READY' && status !== 'ALLOCATED') {
     const message = `Amphora ${id} is ${status}: only one that serves (ALLOCATED) or a spare (READY) has an agent to configure.`;
     throw new AmphoraNotFit('AMPHORA_NOT_CONFIGURABLE', message, { id, status });
   }
   const requester = { projectId: caller.projectId, userId: caller.userId, requestId: caller.requestId };
-  return flows.start(tx, configureFlow(id, loadBalancerId, requester, { deadlineMs: policy.flowDeadlineMs }));
+  return flows.start(
+    tx,
+    configureFlow(id, seats[0]?.loadBalancerId ?? null, requester, { deadlineMs: policy.flowDeadlineMs }),
+  );
 }

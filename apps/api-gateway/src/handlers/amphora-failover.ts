@@ -55,7 +55,11 @@ export async function failoverAmphora(
       ? await newestFlow(tx, id)
       : await start(parts, tx, id, caller);
     const heartbeats = await lastHeartbeats(tx, [id]);
-    return { amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)), flowId };
+    return {
+      amphora: writeAmphora(await amphorae.get(tx, id), heartbeats.get(id)),
+      flowId,
+      flowIds: flowId === '' ? [] : [flowId],
+    };
   });
 }
 
@@ -64,17 +68,17 @@ function encode(request: FailoverAmphoraRequest): Uint8Array {
 }
 
 async function newestFlow(tx: Tx, id: string): Promise<string> {
-  const { loadBalancerId } = await amphorae.get(tx, id);
-  return (await flows.newestReplacing(tx, { id, loadBalancerId }, { onlyOpen: false }))?.id ?? '';
+  return (await flows.newestReplacing(tx, one(await amphorae.get(tx, id)), { onlyOpen: false }))?.id ?? '';
 }
 
 async function start(parts: Parts, tx: Tx, id: string, caller: Caller): Promise<string> {
   const amphora = await amphorae.get(tx, id);
-  const underWay = await flows.newestReplacing(tx, amphora, { onlyOpen: true });
+  const { loadBalancerId } = one(amphora);
+  const underWay = await flows.newestReplacing(tx, one(amphora), { onlyOpen: true });
   if (underWay) return underWay.id;
-  return amphora.loadBalancerId === null
+  return loadBalancerId === null
     ? discard(parts, tx, amphora, caller)
-    : replace(parts, tx, amphora, amphora.loadBalancerId, caller);
+    : replace(parts, tx, amphora, loadBalancerId, caller);
 }
 
 /** Deletes a spare; housekeeping builds another. */
@@ -83,7 +87,7 @@ async function discard({ policy }: Parts, tx: Tx, amphora: Amphora, caller: Call
   if (!spare) {
     // Not READY any more: deleted by another such call, or taken by a load balancer.
     const now = await amphorae.get(tx, amphora.id);
-    const underWay = await flows.newestReplacing(tx, now, { onlyOpen: true });
+    const underWay = await flows.newestReplacing(tx, one(now), { onlyOpen: true });
     if (underWay) return underWay.id;
     throw notReplaceable(now);
   }
@@ -100,11 +104,12 @@ async function replace(
 ): Promise<string> {
   const loadBalancer = await loadBalancers.lock(tx, loadBalancerId);
   if (loadBalancer && isBeingDeleted(loadBalancer)) throw new LoadBalancerBeingDeleted(loadBalancerId);
-  const candidate = await candidates.lock(tx, amphora.id);
-  if (candidate === 'GONE') throw notReplaceable(amphora);
-  if (candidate === 'HANDLED' || candidate === 'NEXT') {
+  const all = await candidates.lock(tx, amphora.id);
+  const candidate = all.find((found) => found.loadBalancerId === loadBalancerId);
+  if (!candidate) throw notReplaceable(amphora);
+  if (candidate.state !== 'FREE') {
     // Of this amphora or of all, by now: whoever locked first has started it.
-    const underWay = await flows.newestReplacing(tx, amphora, { onlyOpen: true });
+    const underWay = await flows.newestReplacing(tx, one(amphora), { onlyOpen: true });
     if (underWay) return underWay.id;
     const message = `Another amphora of load balancer ${loadBalancerId} is being replaced. Try again when that has ended.`;
     throw new AmphoraNotFit('FAILOVER_UNDER_WAY', message, { id: amphora.id, loadBalancerId });
@@ -129,6 +134,10 @@ async function replace(
     traceparent: currentTraceContext().traceparent,
   });
   return flowId;
+}
+
+function one({ id, seats }: Amphora): { readonly id: string; readonly loadBalancerId: string | null } {
+  return { id, loadBalancerId: seats[0]?.loadBalancerId ?? null };
 }
 
 function notReplaceable({ id, status }: Amphora): AmphoraNotFit {

@@ -38,12 +38,12 @@ export async function confirmFence(
   };
   return parts.db.transaction(async (tx) => {
     const isRepeated = await isRepetition(tx, call, caller);
-    const { loadBalancerId } = await amphorae.get(tx, id);
+    const loadBalancerId = (await amphorae.get(tx, id)).seats[0]?.loadBalancerId ?? null;
     const lb = loadBalancerId === null ? null : await loadBalancers.lock(tx, loadBalancerId);
     const amphora = await amphorae.get(tx, id, { lock: true });
     if (!isRepeated) await confirm(parts, tx, amphora, lb, caller);
     const flow = (await wake(tx, amphora)) ?? (isRepeated ? null : await restart(parts, tx, amphora, lb, caller));
-    return { amphora: await readAmphora(tx, id), flowId: flow ?? '' };
+    return { amphora: await readAmphora(tx, id), flowId: flow ?? '', flowIds: flow === null ? [] : [flow] };
   });
 }
 
@@ -80,8 +80,8 @@ async function confirm(
 }
 
 /** Ends the wait of flows that wait for it. Returns the first of them. */
-async function wake(tx: Tx, { id, loadBalancerId }: Amphora): Promise<string | null> {
-  const turns = [...(loadBalancerId === null ? [] : [loadBalancerId]), id];
+async function wake(tx: Tx, { id, seats }: Amphora): Promise<string | null> {
+  const turns = [...seats.map(({ loadBalancerId }) => loadBalancerId), id];
   const waiting: FlowRecord[] = [];
   for (const turn of turns) {
     const open = await flows.open(tx, turn);

@@ -8,10 +8,23 @@ import { writeIntent } from './status.ts';
 
 /** Longest project id, in characters. Source: Octavia, 36. */
 const MAX_PROJECT_ID = 36;
+/** Longest name of an apolocation group, in characters: as long as the column. */
+const MAX_APOLOCATION_GROUP = 64;
+/** What cannot be seen: groups that look alike are the same. */
+const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 export const LOAD_BALANCER_PATHS: Paths = {
   mutable: ['name', 'description', 'admin_state_up', 'tags'],
-  immutable: ['project_id', 'vip_address', 'vip_subnet_id', 'provider', 'flavor_id', 'availability_zone', 'topology'],
+  immutable: [
+    'project_id',
+    'vip_address',
+    'vip_subnet_id',
+    'provider',
+    'flavor_id',
+    'availability_zone',
+    'topology',
+    'apolocation_group',
+  ],
   output: [
     ...OUTPUT_PATHS,
     'vip_network_id',
@@ -38,6 +51,8 @@ export interface WantedLoadBalancer extends LoadBalancerValues {
   readonly availabilityZone: string | null;
   /** Null: that of the flavor, or the default. */
   readonly topology: Topology | null;
+  /** Null: of no group. */
+  readonly apolocationGroup: string | null;
 }
 
 export function readLoadBalancerValues(message: Message, check: Violations): LoadBalancerValues {
@@ -63,7 +78,15 @@ export function readLoadBalancer(message: Message, callersProjectId: string, che
     flavorId: check.optionalUuid('flavor_id', message.flavorId),
     availabilityZone: check.text('availability_zone', message.availabilityZone) || null,
     topology: wordOf<Topology>('TOPOLOGY_', message.topology),
+    apolocationGroup: apolocationGroup(message.apolocationGroup.trim(), check),
   };
+}
+
+function apolocationGroup(name: string, check: Violations): string | null {
+  const path = 'apolocation_group';
+  if (INVISIBLE.test(name)) check.add(path, 'INVALID_CHARACTER', 'must have printable characters only');
+  else check.text(path, name, MAX_APOLOCATION_GROUP);
+  return name || null;
 }
 
 export function writeLoadBalancer(view: View<LoadBalancer>, pending?: PendingDetail): Message {
@@ -83,5 +106,6 @@ export function writeLoadBalancer(view: View<LoadBalancer>, pending?: PendingDet
     poolIds: [...related.poolIds],
     revision: object.desiredRevision,
     appliedRevision: related.servedRevision,
+    apolocationGroup: object.apolocationGroup ?? '',
   };
 }

@@ -9,6 +9,7 @@ import { mendAmphora } from './mend-amphora.ts';
 import { rotateAmphoraCertificate } from './rotate-certificate.ts';
 import { sweepOrphans } from './sweep-orphans.ts';
 import { updateLoadBalancer } from './update-load-balancer.ts';
+import { vacateAmphora } from './vacate-amphora.ts';
 
 /**
  * Every flow that this worker runs. When the steps or the input of one change, its version is raised, and the old version stays here
@@ -23,6 +24,7 @@ const all: readonly AnyWorkerFlow[] = [
   deleteAmphora,
   failoverAmphora,
   mendAmphora,
+  vacateAmphora,
   rotateAmphoraCertificate,
   configureAmphora,
   sweepOrphans,

@@ -1,24 +1,20 @@
-import { FailoverCandidates } from '@octavia/db';
-import { FLOW_VERSIONS, failoverAmphora } from '@octavia/flows';
+import { FLOW_VERSIONS } from '@octavia/flows';
+import { giveUpAmphora } from '../steps/give-up-amphora.ts';
 import { type MendState, mendAmphora as mend } from '../steps/mend-amphora.ts';
-import { requesterOf, type WorkerFlow } from '../world.ts';
-
-const candidates = new FailoverCandidates();
+import type { WorkerFlow } from '../world.ts';
 
 /** Brings an amphora of a pair up to what the other one serves. Where it stays away, the amphora is replaced. */
 export const mendAmphora: WorkerFlow<MendState> = {
   name: 'amphora.mend',
   version: FLOW_VERSIONS['amphora.mend'],
   steps: [mend],
-  async settle(tx, end, { flows, events, settings }) {
+  async settle(tx, end, world) {
     if (end.outcome !== 'FAILED' || end.fault === null) return null;
     const { loadBalancerId, amphoraId } = end.state;
-    if (typeof (await candidates.lock(tx, amphoraId)) === 'string') return null;
     const fault = { reason: 'AMPHORA_UNREACHABLE', message: `It was not mended: ${end.fault.message}` };
-    await candidates.setFault(tx, amphoraId, fault);
-    const options = { deadlineMs: settings.flowDeadlineMs };
-    const flowId = await flows.start(tx, failoverAmphora(amphoraId, loadBalancerId, requesterOf(end), options));
-    await events.append(tx, {
+    const [moved] = await giveUpAmphora(tx, amphoraId, fault, { ...world, flow: end.flow });
+    if (!moved) return null;
+    await world.events.append(tx, {
       loadBalancerId,
       projectId: end.flow.projectId,
       author: end.flow.author,
@@ -26,7 +22,7 @@ export const mendAmphora: WorkerFlow<MendState> = {
       kind: 'amphora_given_up',
       objectKind: 'amphora',
       objectId: amphoraId,
-      payload: { ...fault, flow_id: flowId },
+      payload: { ...fault, flow_id: moved.flowId },
       traceparent: end.flow.traceContext.traceparent,
     });
     return null;

@@ -1,5 +1,5 @@
 import { scryptSync } from 'node:crypto';
-import type { Amphora } from '@octavia/domain';
+import type { Machine } from '@octavia/domain';
 import { renderAgentConfig } from '@octavia/render';
 import type { WorkerSettings } from '../world.ts';
 
@@ -8,7 +8,7 @@ const DIGEST_BYTES = 16;
 
 /** What the agent of an amphora is told. */
 export function agentConfigOf(
-  amphora: Pick<Amphora, 'id' | 'class'>,
+  amphora: Pick<Machine, 'id' | 'class'>,
   { agent }: Pick<WorkerSettings, 'agent'>,
 ): string {
   const { digest: _, ...told } = agent;

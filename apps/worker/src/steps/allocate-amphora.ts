@@ -1,9 +1,9 @@
-import { type Amphora, type AmphoraRole, DomainError, type Topology } from '@octavia/domain';
+import { type AmphoraRole, DomainError, type SeatedAmphora, type Topology } from '@octavia/domain';
 import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
 import { agentConfigOf } from './agent-config.ts';
 import { answers } from './answers.ts';
 import { chooseAmphora } from './choose-amphora.ts';
-import { discardAmphora } from './discard-amphora.ts';
+import { discardSeat } from './discard-amphora.ts';
 import type { RoundsState } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -24,9 +24,9 @@ export const allocateAmphorae: WorkerStep<RoundsState> = {
   async undo({ loadBalancerId, oldAmphoraIds, settledIds = [] }, context) {
     await context.transaction(async (tx) => {
       await context.loadBalancers.lock(tx, loadBalancerId);
-      const all = await context.amphorae.ofLoadBalancer(tx, loadBalancerId);
+      const all = await context.seats.ofLoadBalancer(tx, loadBalancerId);
       const taken = all.filter(({ id }) => !oldAmphoraIds.includes(id) && !settledIds.includes(id));
-      for (const { id } of taken) await discardAmphora(tx, id, context);
+      for (const { id: amphoraId } of taken) await discardSeat(tx, { amphoraId, loadBalancerId }, context);
     });
   },
 };
@@ -40,35 +40,42 @@ export async function allocate(
   role: AmphoraRole,
   context: Context,
   instead?: string,
-): Promise<Amphora> {
-  if (instead !== undefined) await context.transaction((tx) => discardAmphora(tx, instead, context));
+): Promise<SeatedAmphora> {
+  const { loadBalancerId } = state;
+  const refused: string[] = [];
+  const refuse = (amphoraId: string): Promise<void> => {
+    refused.push(amphoraId);
+    return context.transaction((tx) => discardSeat(tx, { amphoraId, loadBalancerId }, context));
+  };
+  if (instead !== undefined) await refuse(instead);
   for (;;) {
-    const { amphora, topology } = await take(state, role, context);
+    const { amphora, topology } = await take(state, role, refused, context);
     if (amphora.status !== 'ALLOCATED' || (await isReady(amphora, topology, context))) return amphora;
     context.signal.throwIfAborted();
-    context.log.warn({ 'octavia.amphora.id': amphora.id }, 'spare does not answer, taking another');
-    await context.transaction((tx) => discardAmphora(tx, amphora.id, context));
+    context.log.warn({ 'octavia.amphora.id': amphora.id }, 'amphora does not answer, taking another');
+    await refuse(amphora.id);
   }
 }
 
-/** What an earlier try took for the role, else a spare, else a new one. */
+/** What an earlier try took for the role, else what there is, else a new one. @param refused ids of amphorae that did not answer */
 function take(
   { loadBalancerId, oldAmphoraIds }: Pick<RoundsState, 'loadBalancerId' | 'oldAmphoraIds'>,
   role: AmphoraRole,
+  refused: readonly string[],
   context: Context,
-): Promise<{ amphora: Amphora; topology: Topology }> {
-  const { transaction, loadBalancers, amphorae } = context;
+): Promise<{ amphora: SeatedAmphora; topology: Topology }> {
+  const { transaction, loadBalancers, seats } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb) throw new Error(`Load balancer ${loadBalancerId} is not there.`);
-    const taken = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['BOOTING', 'ALLOCATED']);
+    const taken = await seats.ofLoadBalancer(tx, loadBalancerId, ['BOOTING', 'ALLOCATED']);
     const mine = taken.find((one) => one.role === role && !oldAmphoraIds.includes(one.id));
-    return { amphora: mine ?? (await chooseAmphora(tx, lb, role, context)).amphora, topology: lb.topology };
+    return { amphora: mine ?? (await chooseAmphora(tx, lb, role, refused, context)).amphora, topology: lb.topology };
   });
 }
 
 /** Whether the spare answers and its agent knows the topology: it was built before anybody knew for whom. */
-async function isReady(spare: Amphora, topology: Topology, context: Context): Promise<boolean> {
+async function isReady(spare: SeatedAmphora, topology: Topology, context: Context): Promise<boolean> {
   if (!(await answers(spare, context))) return false;
   if (spare.class.topology === topology) return true;
   const content = agentConfigOf({ id: spare.id, class: { ...spare.class, topology } }, context.settings);

@@ -1,11 +1,11 @@
-import { type Amphora, DomainError } from '@octavia/domain';
+import { DomainError, type Machine } from '@octavia/domain';
 import { type Context, callOf, endpointOf } from '../world.ts';
 
 /** How long an amphora that is up may take to answer, in milliseconds. A live one answers in a few. */
 const ANSWERS_WITHIN_MS = 1_500;
 
 /** Whether the agent answers at once. @throws what is neither silence nor trouble on the way */
-export async function answers(amphora: Amphora, context: Context, withinMs = ANSWERS_WITHIN_MS): Promise<boolean> {
+export async function answers(amphora: Machine, context: Context, withinMs = ANSWERS_WITHIN_MS): Promise<boolean> {
   if (amphora.lbNetworkIp === null) return false;
   const limit = AbortSignal.timeout(withinMs);
   const signal = AbortSignal.any([limit, context.signal]);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Amphora } from '@octavia/domain';
+import type { Machine } from '@octavia/domain';
 import { AmphoraBuildError, type Instance } from '@octavia/drivers';
 import { type Context, callOf } from '../world.ts';
 
@@ -12,7 +12,7 @@ const PAUSE_GROWTH = 1.3;
 export type Built = Instance & { readonly lbNetworkIp: string };
 
 /** Waits until the compute service says that the instance runs. @throws AmphoraBuildError when it has ended */
-export async function built(amphora: Amphora, context: Context): Promise<Built> {
+export async function built(amphora: Machine, context: Context): Promise<Built> {
   let isTold = false;
   for await (const _ of pauses(context.signal)) {
     const instance = await context.compute.get({ amphoraId: amphora.id }, callOf(context));

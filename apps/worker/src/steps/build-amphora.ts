@@ -4,7 +4,7 @@ import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, type WorkerStep } from '../world.ts';
 import { agentConfigOf } from './agent-config.ts';
 import { releaseBuildSlots, takeBuildSlots } from './build-slot.ts';
-import { peersOf } from './choose-amphora.ts';
+import { apartFrom } from './choose-amphora.ts';
 import type { NewAmphora } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -51,21 +51,21 @@ export async function build(amphoraId: string, context: Context): Promise<((tx: 
         name: instanceName(amphoraId),
         driver: compute.name,
         amphoraId,
-        loadBalancerId: found.loadBalancerId,
+        loadBalancerId: found.seats[0]?.loadBalancerId ?? null,
         flowId: flow.id,
       });
     }
     return found;
   });
   if (amphora.status !== 'BOOTING') return null;
-  const apartFrom = await peerIdsOf(amphora, context);
+  const others = await othersOf(amphora, context);
   const computeId = await compute.build(
     {
       amphoraId,
       ...(amphora.class.computeFlavor ? { amphoraFlavor: amphora.class.computeFlavor } : {}),
       ...(amphora.class.imageTag ? { imageTag: amphora.class.imageTag } : {}),
       ...(amphora.class.zone ? { availabilityZone: amphora.class.zone } : {}),
-      ...(apartFrom.length > 0 ? { apartFrom } : {}),
+      ...(others.length > 0 ? { apartFrom: others } : {}),
       configDriveFiles: await filesFor(amphora, context),
     },
     callOf(context),
@@ -77,10 +77,11 @@ export async function build(amphoraId: string, context: Context): Promise<((tx: 
   };
 }
 
-async function peerIdsOf({ loadBalancerId, role, class: { topology } }: Amphora, context: Context): Promise<string[]> {
-  if (loadBalancerId === null) return [];
-  const peers = await peersOf(context.reader, { id: loadBalancerId, topology }, role, context);
-  return peers.map(({ id }) => id);
+/** Ids of the amphorae that it had better not share a compute host with. */
+async function othersOf({ seats: [seat] }: Amphora, context: Context): Promise<string[]> {
+  if (!seat) return [];
+  const lb = await context.loadBalancers.get(context.reader, seat.loadBalancerId, null);
+  return (await apartFrom(context.reader, lb, seat.role, context)).map(({ amphoraId }) => amphoraId);
 }
 
 export function instanceName(amphoraId: string): string {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RefusedChange } from '@octavia/db';
-import type { Amphora, Fault } from '@octavia/domain';
+import type { Fault, SeatedAmphora } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
 import { pushMetrics } from '../push-metrics.ts';
@@ -83,7 +83,7 @@ export class CheckedBy {
     if (broken.length === this.#answers.length) return false;
     for (const { id, fault } of broken) {
       const details = { amphoraId: id };
-      this.#lost.set(id, new AmphoraUnavailable(`Amphora ${id} refuses everything: ${fault?.message}`, details));
+      this.#lost.set(id, new AmphoraUnavailable(`SeatedAmphora ${id} refuses everything: ${fault?.message}`, details));
       this.#context.log.warn(
         { [ATTR.AMPHORA_ID]: id, reason: fault?.message },
         'amphora refuses everything, others do not',
@@ -97,7 +97,7 @@ export class CheckedBy {
     for (const { fault } of refused) this.#metrics.refused.add(1, { [ATTR.REASON]: fault.reason });
   }
 
-  async #askOne(amphora: Amphora, text: string): Promise<{ readonly id: string; readonly fault: Fault | null }> {
+  async #askOne(amphora: SeatedAmphora, text: string): Promise<{ readonly id: string; readonly fault: Fault | null }> {
     const { id } = amphora;
     const { amphora: driver, log } = this.#context;
     const call = [endpointOf(amphora), this.#loadBalancerId, text, callOf(this.#context)] as const;

@@ -1,9 +1,11 @@
 import type { Tx } from '@octavia/db';
-import type { Amphora } from '@octavia/domain';
+import type { Amphora, Seat, SeatedAmphora } from '@octavia/domain';
 import { Closing, Superseded } from '../engine/flow.ts';
 import { type Context, callOf, tellMilestone, type WorkerStep } from '../world.ts';
 import { instanceName } from './build-amphora.ts';
+import { recordLeft } from './discard-amphora.ts';
 import { AWAITS_FENCE, computeIdOf, fenceAmphora, unlessOutOfReach } from './fence-amphora.ts';
+import { closeIfAlone, isolate } from './leave-amphora.ts';
 
 /** Isolates an amphora and deletes its instance. Returns how to forget everything that we keep of it; its row becomes DELETED then. */
 async function deleteOne(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
@@ -25,8 +27,10 @@ async function deleteOne(amphora: Amphora, context: Context): Promise<(tx: Tx) =
   };
 }
 
-async function unplug({ id: amphoraId, loadBalancerId }: Amphora, context: Context): Promise<void> {
-  if (loadBalancerId !== null) await context.network.unplugVip({ loadBalancerId, amphoraId }, callOf(context));
+/** From all that it served. */
+async function unplug({ id: amphoraId, seats }: Amphora, context: Context): Promise<void> {
+  for (const { loadBalancerId } of seats)
+    await context.network.unplugVip({ loadBalancerId, amphoraId }, callOf(context));
 }
 
 async function deleteInstance(amphora: Amphora, context: Context): Promise<void> {
@@ -40,22 +44,25 @@ async function deleteInstance(amphora: Amphora, context: Context): Promise<void>
  */
 async function deleteUnreached(amphora: Amphora, context: Context): Promise<void> {
   const { transaction, amphorae, secrets, externalResources, compute, network, flow, log } = context;
-  const { id: amphoraId, loadBalancerId } = amphora;
+  const { id: amphoraId, seats } = amphora;
   const isPortLeft = (await unlessOutOfReach(amphora, context, (within) => unplug(amphora, within))) !== undefined;
   const isInstanceLeft =
     (await unlessOutOfReach(amphora, context, (within) => deleteInstance(amphora, within))) !== undefined;
+  const instance = { kind: 'instance', name: instanceName(amphoraId), driver: compute.name } as const;
+  const portOf = ({ loadBalancerId }: Seat) =>
+    ({ kind: 'port', name: `${loadBalancerId} ${amphoraId}`, driver: network.name, loadBalancerId }) as const;
   const left = [
-    ...(isInstanceLeft ? [{ kind: 'instance', name: instanceName(amphoraId), driver: compute.name } as const] : []),
-    ...(isPortLeft ? [{ kind: 'port', name: `${loadBalancerId} ${amphoraId}`, driver: network.name } as const] : []),
+    ...(isInstanceLeft ? [{ ...instance, loadBalancerId: seats[0]?.loadBalancerId ?? null }] : []),
+    ...(isPortLeft ? seats.map(portOf) : []),
   ];
   await transaction(async (tx) => {
-    if (loadBalancerId !== null && left.length > 0) {
-      const kinds = left.map(({ kind }) => kind).join(', ');
+    for (const { loadBalancerId } of left.length > 0 ? seats : []) {
+      const kinds = [...new Set(left.map(({ kind }) => kind))].join(', ');
       await tellMilestone(tx, context, 'orphan_left', { loadBalancerId, amphoraId }, { kinds });
     }
     await secrets.delete(tx, 'amphora_certificate', amphoraId);
     await externalResources.forgetAmphora(tx, amphoraId);
-    for (const one of left) await externalResources.leave(tx, { ...one, amphoraId, loadBalancerId, flowId: flow.id });
+    for (const one of left) await externalResources.leave(tx, { ...one, amphoraId, flowId: flow.id });
     await amphorae.setStatus(tx, amphoraId, 'DELETED');
   });
   for (const { kind, name } of left) log.warn({ kind, name }, 'orphan left behind: nobody could reach it');
@@ -88,19 +95,32 @@ function mark(amphoraId: string, { transaction, amphorae }: Context): Promise<Am
   });
 }
 
-/** Deletes every amphora of the load balancer that the flow is for. */
+/** Deletes every amphora of the load balancer that the flow is for, and takes it off those that serve others. */
 export const deleteAllAmphorae: WorkerStep<{ readonly loadBalancerId: string }> = {
   name: 'delete_amphorae',
   awaits: AWAITS_FENCE,
   async do({ loadBalancerId }, context) {
-    const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
-    const forgotten = await Promise.all(all.map((amphora) => deleteOne(amphora, context)));
+    const all = await context.seats.ofLoadBalancer(context.reader, loadBalancerId);
+    const forgotten = await Promise.all(all.map((amphora) => removeFrom(amphora, context)));
     return new Closing(async (tx) => {
       for (const forget of forgotten) await forget(tx);
       return {};
     });
   },
 };
+
+/** Takes a load balancer off an amphora, which is deleted when it serves nobody else. */
+async function removeFrom(amphora: SeatedAmphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
+  const { id: amphoraId, loadBalancerId } = amphora;
+  if (await closeIfAlone(amphora, context)) {
+    return deleteOne(await context.amphorae.get(context.reader, amphoraId), context);
+  }
+  const confirmation = await isolate(amphora, context);
+  // Where the agent did not do it, the amphora is isolated, and the port is still there.
+  const unplugOne = (within: Context) => within.network.unplugVip({ loadBalancerId, amphoraId }, callOf(within));
+  await (confirmation ? unlessOutOfReach(amphora, context, unplugOne) : unplugOne(context));
+  return (tx) => recordLeft(tx, { amphoraId, loadBalancerId }, context);
+}
 
 /** Gives the address back to the network service. The row of the address is settled with the load balancer. */
 export const releaseVip: WorkerStep<{ readonly loadBalancerId: string }> = {

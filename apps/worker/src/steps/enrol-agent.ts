@@ -1,11 +1,12 @@
 import { FailoverCandidates } from '@octavia/db';
 import { type Amphora, DomainError, type Fault } from '@octavia/domain';
 import { AgentCertificateExpired, InstanceNotFoundError, NotImplemented } from '@octavia/drivers';
-import { deleteAmphora, failoverAmphora } from '@octavia/flows';
+import { deleteAmphora } from '@octavia/flows';
 import { ATTR } from '@octavia/service';
 import { type Context, callOf, endpointOf, requesterOf, tellMilestone } from '../world.ts';
 import { pauses } from './booting.ts';
 import { AGENT_CERTIFICATE_PATH, CLIENT_CA_PATH } from './build-amphora.ts';
+import { giveUpAmphora } from './give-up-amphora.ts';
 
 /** Of the time that the flow has left, what an agent may take to show its new certificate; our own looks twice a second. */
 const SHARE = 0.5;
@@ -57,8 +58,8 @@ async function enrol(amphora: Amphora, context: Context): Promise<void> {
   const ms = Math.round(performance.now() - startedAt);
   log.info({ [ATTR.AMPHORA_ID]: amphora.id, ms }, 'agent enrolled again: its certificate had run out');
   await transaction(async (tx) => {
-    const { loadBalancerId } = amphora;
-    if (loadBalancerId !== null && (await loadBalancers.lock(tx, loadBalancerId))) {
+    for (const { loadBalancerId } of amphora.seats) {
+      if (!(await loadBalancers.lock(tx, loadBalancerId))) continue;
       await tellMilestone(tx, context, 'amphora_enrolled', { loadBalancerId, amphoraId: amphora.id }, { ms });
     }
     await amphorae.update(tx, amphora.id, { certExpiresAt: expiresAt });
@@ -88,19 +89,16 @@ async function confirm(amphora: Amphora, certificate: string, context: Context):
 }
 
 /** Asks for the flow that does without this amphora, unless somebody has. */
-async function replace({ id, loadBalancerId }: Amphora, context: Context): Promise<void> {
+async function replace({ id, seats }: Amphora, context: Context): Promise<void> {
   const { flows, settings, transaction } = context;
   const options = { deadlineMs: settings.flowDeadlineMs };
   await transaction(async (tx) => {
-    if (loadBalancerId === null) {
+    if (seats.length === 0) {
       const spare = await candidates.discardSpare(tx, id, EXPIRED);
       if (spare) await flows.start(tx, deleteAmphora(id, requesterOf(context), options));
       return;
     }
-    const candidate = await candidates.lock(tx, id);
-    if (typeof candidate === 'string') return;
-    await candidates.setFault(tx, id, EXPIRED);
-    await flows.start(tx, failoverAmphora(id, loadBalancerId, requesterOf(context), options));
+    await giveUpAmphora(tx, id, EXPIRED, context);
   });
 }
 

@@ -1,5 +1,5 @@
 import type { FenceConfirmation } from '@octavia/db';
-import { type Amphora, DomainError, Unavailable } from '@octavia/domain';
+import { DomainError, type Machine, type Seat, Unavailable } from '@octavia/domain';
 import { InstanceNotFoundError, InstanceOfAnotherHost, StaleFence } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
 import { type Context, callOf } from '../world.ts';
@@ -29,12 +29,12 @@ class NotIsolated extends Unavailable {
 }
 
 /** Whether the amphora may answer for its load balancer's VIP. One that was built and never plugged cannot, whatever became of it. */
-export function mayHoldVip({ haIp }: Pick<Amphora, 'haIp'>): boolean {
+export function mayHoldVip({ haIp }: Pick<Seat, 'haIp'>): boolean {
   return haIp !== null;
 }
 
 /** The compute id of an amphora, asked for by its own id where an interrupted build did not record it. Null: there is no instance. */
-export async function computeIdOf(amphora: Amphora, context: Context): Promise<string | null> {
+export async function computeIdOf(amphora: Machine, context: Context): Promise<string | null> {
   if (amphora.computeId !== null) return amphora.computeId;
   try {
     return (await context.compute.get({ amphoraId: amphora.id }, callOf(context))).computeId;
@@ -48,7 +48,7 @@ export async function computeIdOf(amphora: Amphora, context: Context): Promise<s
  * Isolates the amphora for good. Returns who has confirmed that it is isolated, where the driver could not; null: the driver did.
  * @throws NotIsolated
  */
-export async function fenceAmphora(amphora: Amphora, context: Context): Promise<FenceConfirmation | null> {
+export async function fenceAmphora(amphora: Machine, context: Context): Promise<FenceConfirmation | null> {
   const [confirmation] = await context.fenceConfirmations.among(context.reader, [amphora.id]);
   const fence = async (within: Context): Promise<null> => {
     // Nobody knows whether a worker that was stopped is about to build it.
@@ -71,7 +71,7 @@ export async function fenceAmphora(amphora: Amphora, context: Context): Promise<
 
 /** Asks a driver for something about an amphora of which a person has confirmed that it is isolated: it need not be there. */
 export async function unlessOutOfReach<T>(
-  amphora: Amphora,
+  amphora: Machine,
   context: Context,
   work: (limited: Context) => Promise<T>,
 ): Promise<T | 'OUT_OF_REACH'> {

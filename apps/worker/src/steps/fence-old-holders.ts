@@ -1,6 +1,7 @@
-import type { Amphora } from '@octavia/domain';
+import type { SeatedAmphora } from '@octavia/domain';
 import { tellMilestone, type WorkerStep } from '../world.ts';
-import { AWAITS_FENCE, fenceAmphora, mayHoldVip } from './fence-amphora.ts';
+import { AWAITS_FENCE, mayHoldVip } from './fence-amphora.ts';
+import { isolate } from './leave-amphora.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 import { together } from './together.ts';
 
@@ -16,14 +17,14 @@ export function fenceOldHolders(round: number): WorkerStep<RoundsState> {
     awaits: AWAITS_FENCE,
     async do(state, context) {
       const { loadBalancerId } = state;
-      const { transaction, reader, amphorae, waitingFor } = context;
-      const { leavers } = roundOf(state, round, await amphorae.ofLoadBalancer(reader, loadBalancerId));
+      const { transaction, reader, seats, waitingFor } = context;
+      const { leavers } = roundOf(state, round, await seats.ofLoadBalancer(reader, loadBalancerId));
       const holders = leavers.filter(mayHoldVip);
       if (holders.length === 0) return;
       await waitingFor('old holders of the VIP to be isolated');
-      const fence = async (amphora: Amphora): Promise<void> => {
+      const fence = async (amphora: SeatedAmphora): Promise<void> => {
         const startedAt = performance.now();
-        const confirmation = await fenceAmphora(amphora, context);
+        const confirmation = await isolate(amphora, context);
         const ms = Math.round(performance.now() - startedAt);
         const subject = { loadBalancerId, amphoraId: amphora.id };
         const payload = { ms, ...(confirmation ? { confirmed_by: confirmation.author } : {}) };

@@ -1,4 +1,4 @@
-import type { Amphora } from '@octavia/domain';
+import type { SeatedAmphora } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing, Superseded } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
@@ -24,7 +24,7 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
     isNeeded: hasStayers(round),
     async do(state, context) {
       const { loadBalancerId, target } = state;
-      const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
+      const all = await context.seats.ofLoadBalancer(context.reader, loadBalancerId);
       const { comers, stayers } = roundOf(state, round, all);
       const members = [...comers, ...stayers];
       const limit = AbortSignal.timeout(INTRODUCED_WITHIN_MS);
@@ -53,13 +53,13 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
   };
 }
 
-function tooSlow({ id }: Amphora): AmphoraUnavailable {
-  return new AmphoraUnavailable(`Amphora ${id} had not taken its new peer after ${INTRODUCED_WITHIN_MS} ms.`);
+function tooSlow({ id }: SeatedAmphora): AmphoraUnavailable {
+  return new AmphoraUnavailable(`SeatedAmphora ${id} had not taken its new peer after ${INTRODUCED_WITHIN_MS} ms.`);
 }
 
 async function introduce(
-  stayer: Amphora,
-  members: readonly Amphora[],
+  stayer: SeatedAmphora,
+  members: readonly SeatedAmphora[],
   { loadBalancerId, target, vipNetwork }: VrrpState & PushState,
   context: Context,
 ): Promise<Served> {
@@ -73,8 +73,8 @@ async function introduce(
  * @throws what keeps it from that
  */
 export async function bringUpToDate(
-  amphora: Amphora,
-  members: readonly Amphora[],
+  amphora: SeatedAmphora,
+  members: readonly SeatedAmphora[],
   {
     loadBalancerId,
     vipNetwork,
@@ -85,7 +85,7 @@ export async function bringUpToDate(
   const audience = { ids: [amphora.id], peerIds: members.map(({ id }) => id) };
   const { texts, tree, target } = await planPush(loadBalancerId, audience, context, { isSettling: false });
   const [planned] = texts;
-  if (!planned) throw new Superseded(`Amphora ${amphora.id} has been replaced.`);
+  if (!planned) throw new Superseded(`SeatedAmphora ${amphora.id} has been replaced.`);
   const outcome = await pushOne(amphora, planned.text, loadBalancerId, context);
   if (outcome.kind === 'unreachable') throw outcome.error;
   if (outcome.kind === 'refused') throw new ConfigurationRefused(outcome.fault.message, { amphoraId: amphora.id });

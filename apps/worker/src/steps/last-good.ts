@@ -122,9 +122,11 @@ function leaveOutBroken({ fault }: BaseRefused, asking: CheckedBy, loadBalancerI
 }
 
 /** From the first check on nobody knows what an amphora serves: it keeps what it was asked about, and HAProxy goes on as before. */
-async function forgetServed({ texts }: Plan, { transaction, amphorae }: Context): Promise<void> {
+async function forgetServed({ loadBalancerId, texts }: Plan, { transaction, seats }: Context): Promise<void> {
   await transaction(async (tx) => {
-    for (const { amphora } of texts) await amphorae.update(tx, amphora.id, { appliedRevision: 0 });
+    for (const { amphora } of texts) {
+      await seats.update(tx, { amphoraId: amphora.id, loadBalancerId }, { appliedRevision: 0 });
+    }
   });
 }
 

@@ -20,8 +20,8 @@ export interface MendState {
 export const mendAmphora: WorkerStep<MendState> = {
   name: 'mend_amphora',
   async do({ loadBalancerId, amphoraId }, context) {
-    const { reader, amphorae, loadBalancers, network } = context;
-    const members = await amphorae.ofLoadBalancer(reader, loadBalancerId, ['ALLOCATED']);
+    const { reader, seats, loadBalancers, network } = context;
+    const members = await seats.ofLoadBalancer(reader, loadBalancerId, ['ALLOCATED']);
     const amphora = members.find(({ id }) => id === amphoraId);
     if (!amphora) throw new Superseded(`Amphora ${amphoraId} has been replaced.`);
     if (!(await answers(amphora, context, ANSWERS_WITHIN_MS))) {

@@ -1,12 +1,12 @@
 import type { Tx } from '@octavia/db';
-import { type Amphora, faultOf } from '@octavia/domain';
+import { faultOf, type SeatedAmphora } from '@octavia/domain';
 import { mendAmphora } from '@octavia/flows';
 import { ATTR } from '@octavia/service';
 import { type Context, requesterOf } from '../world.ts';
 
 /** An amphora of a pair that did not take what the other one serves. */
 export interface Lost {
-  readonly amphora: Amphora;
+  readonly amphora: SeatedAmphora;
   readonly error: unknown;
 }
 

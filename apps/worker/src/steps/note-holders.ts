@@ -1,4 +1,4 @@
-import { type Amphora, type AmphoraRole, isBeingDeleted, ROLES, type Topology } from '@octavia/domain';
+import { type AmphoraRole, isBeingDeleted, ROLES, type SeatedAmphora, type Topology } from '@octavia/domain';
 import { Closing, Superseded } from '../engine/flow.ts';
 import type { Context, WorkerStep } from '../world.ts';
 import { answers } from './answers.ts';
@@ -33,14 +33,14 @@ async function note(
   isNew: boolean,
   context: Context,
 ): Promise<Closing<Partial<NoteHoldersState>>> {
-  const { loadBalancers, amphorae } = context;
+  const { loadBalancers, seats } = context;
   const silent = amphoraId === undefined ? await silentOf(loadBalancerId, context) : [];
   return new Closing(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
-    const old = await amphorae.ofLoadBalancer(tx, loadBalancerId);
+    const old = await seats.ofLoadBalancer(tx, loadBalancerId);
     if (amphoraId !== undefined && !old.some(({ id, status }) => id === amphoraId && status === 'ALLOCATED')) {
-      throw new Superseded(`Amphora ${amphoraId} has been replaced.`);
+      throw new Superseded(`SeatedAmphora ${amphoraId} has been replaced.`);
     }
     if (isNew && old.some(({ status }) => status === 'ALLOCATED')) {
       throw new Superseded(`Load balancer ${loadBalancerId} has got its amphorae from a failover.`);
@@ -58,7 +58,7 @@ async function note(
 }
 
 /** Of a pair, who serves on when one amphora is replaced: one of each other role. */
-function survivorsOf(topology: Topology, old: readonly Amphora[], amphoraId: string): Amphora[] {
+function survivorsOf(topology: Topology, old: readonly SeatedAmphora[], amphoraId: string): SeatedAmphora[] {
   const failed = old.find(({ id }) => id === amphoraId);
   return ROLES[topology]
     .filter((role) => topology === 'ACTIVE_STANDBY' && role !== failed?.role)
@@ -74,7 +74,7 @@ function survivorsOf(topology: Topology, old: readonly Amphora[], amphoraId: str
  */
 export function replacementOrder(
   topology: Topology,
-  old: readonly Pick<Amphora, 'id' | 'role' | 'status'>[],
+  old: readonly Pick<SeatedAmphora, 'id' | 'role' | 'status'>[],
   silent: readonly string[],
 ): (readonly AmphoraRole[])[] {
   const roles = ROLES[topology];
@@ -87,7 +87,7 @@ export function replacementOrder(
 
 /** Ids of the amphorae of a pair that do not answer. */
 async function silentOf(loadBalancerId: string, context: Context): Promise<string[]> {
-  const allocated = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId, ['ALLOCATED']);
+  const allocated = await context.seats.ofLoadBalancer(context.reader, loadBalancerId, ['ALLOCATED']);
   const pair = allocated.filter(({ role }) => role !== 'STANDALONE');
   const answering = await Promise.all(pair.map((one) => answers(one, context)));
   return pair.filter((_, index) => !answering[index]).map(({ id }) => id);

@@ -1,5 +1,5 @@
 import { type RefusedChange, Revisions, type Tx } from '@octavia/db';
-import { type Amphora, isBeingDeleted, type LoadBalancerTree } from '@octavia/domain';
+import { isBeingDeleted, type LoadBalancerTree, type SeatedAmphora } from '@octavia/domain';
 import { failoverLoadBalancer } from '@octavia/flows';
 import { type Peer, type Problem, renderHaproxy } from '@octavia/render';
 import { Superseded } from '../engine/flow.ts';
@@ -21,7 +21,7 @@ export interface Audience {
 
 /** A configuration for each amphora, all of one state of the load balancer. */
 export interface Rendered {
-  readonly texts: readonly { readonly amphora: Amphora; readonly text: string }[];
+  readonly texts: readonly { readonly amphora: SeatedAmphora; readonly text: string }[];
   readonly problems: readonly Problem[];
 }
 
@@ -53,11 +53,11 @@ export function planPush(
   context: Context,
   { isSettling = true }: { readonly isSettling?: boolean } = {},
 ): Promise<Plan> {
-  const { transaction, loadBalancers, amphorae, trees, settlement } = context;
+  const { transaction, loadBalancers, seats, trees, settlement } = context;
   return transaction(async (tx) => {
     const lb = await loadBalancers.lock(tx, loadBalancerId);
     if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
-    const allocated = await amphorae.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
+    const allocated = await seats.ofLoadBalancer(tx, loadBalancerId, ['ALLOCATED']);
     const targets = allocated.filter(({ id }) => audience === undefined || audience.ids.includes(id));
     if (targets.length === 0) return null;
     if (isSettling) await settlement.retry(tx, loadBalancerId);
@@ -90,9 +90,9 @@ export function planPush(
   }).then((plan) => plan ?? buildInstead(loadBalancerId, context));
 }
 
-function renderFor(targets: readonly Amphora[], peers: readonly Peer[], tree: LoadBalancerTree): Rendered {
+function renderFor(targets: readonly SeatedAmphora[], peers: readonly Peer[], tree: LoadBalancerTree): Rendered {
   const rendered = targets.map((amphora) => {
-    if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
+    if (!amphora.facts) throw new Error(`SeatedAmphora ${amphora.id} serves, and its facts are not known.`);
     return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
   });
   return { texts: rendered, problems: rendered[0]?.problems ?? [] };

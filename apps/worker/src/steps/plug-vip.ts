@@ -1,10 +1,11 @@
 import type { Tx } from '@octavia/db';
-import type { Amphora } from '@octavia/domain';
+import type { SeatedAmphora } from '@octavia/domain';
 import type { VipPort } from '@octavia/drivers';
 import type { VipNetwork } from '@octavia/render';
 import { Closing } from '../engine/flow.ts';
 import { type Context, callOf, endpointOf, tellMilestone, type WorkerStep } from '../world.ts';
 import { AWAITS_FENCE, computeIdOf, mayHoldVip } from './fence-amphora.ts';
+import { isolate } from './leave-amphora.ts';
 import type { VipState } from './reserve-vip.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 import { together } from './together.ts';
@@ -22,7 +23,7 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
     isNeeded: hasRound(round),
     awaits: AWAITS_FENCE,
     async do(state, context) {
-      const all = await context.amphorae.ofLoadBalancer(context.reader, state.loadBalancerId);
+      const all = await context.seats.ofLoadBalancer(context.reader, state.loadBalancerId);
       const { comers } = roundOf(state, round, all);
       await noteVip(comers, state, context);
       const plugged = await together(comers, context, (amphora, limited) => plug(amphora, state, limited));
@@ -33,9 +34,11 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
       });
     },
     async undo({ loadBalancerId, newAmphorae, settledIds = [] }, context) {
-      const unsettled = newAmphorae.filter(({ id }) => !settledIds.includes(id));
-      for (const { id } of unsettled) {
-        await context.network.unplugVip({ loadBalancerId, amphoraId: id }, callOf(context));
+      const shared = (await context.seats.ofLoadBalancer(context.reader, loadBalancerId)).filter((one) => one.isShared);
+      for (const { id: amphoraId } of newAmphorae.filter(({ id }) => !settledIds.includes(id))) {
+        const amphora = shared.find(({ id }) => id === amphoraId);
+        if (amphora) await isolate(amphora, context);
+        else await context.network.unplugVip({ loadBalancerId, amphoraId }, callOf(context));
       }
     },
   };
@@ -45,24 +48,26 @@ export function plugVip(round: number): WorkerStep<PlugVipState> {
  * Writes down that the amphorae may hold the VIP, before they do. Nothing takes that back, an undo neither: where nothing is plugged
  * (loopback mode), an amphora that was started may answer until it is isolated.
  */
-async function noteVip(amphorae: readonly Amphora[], { vip }: PlugVipState, context: Context): Promise<void> {
+async function noteVip(amphorae: readonly SeatedAmphora[], { vip }: PlugVipState, context: Context): Promise<void> {
   const unnoted = amphorae.filter((amphora) => !mayHoldVip(amphora));
   if (unnoted.length === 0) return;
   await context.transaction(async (tx) => {
-    for (const { id } of unnoted) await context.amphorae.update(tx, id, { haIp: vip.address });
+    for (const { id: amphoraId, loadBalancerId } of unnoted) {
+      await context.seats.update(tx, { amphoraId, loadBalancerId }, { haIp: vip.address });
+    }
   });
 }
 
 /** Returns what the network told, and what is to be written down. */
 async function plug(
-  amphora: Amphora,
+  amphora: SeatedAmphora,
   { loadBalancerId, vip, topology }: PlugVipState,
   context: Context,
 ): Promise<{ readonly port: VipPort; record(tx: Tx): Promise<void> }> {
   const { id: amphoraId } = amphora;
   const startedAt = performance.now();
   const computeId = await computeIdOf(amphora, context);
-  if (computeId === null) throw new Error(`Amphora ${amphoraId} has no instance.`);
+  if (computeId === null) throw new Error(`SeatedAmphora ${amphoraId} has no instance.`);
   const confirmed = await context.fenceConfirmations.ofLoadBalancer(context.reader, loadBalancerId);
   const confirmedFences = confirmed.map((confirmation) => confirmation.amphoraId);
   const request = { loadBalancerId, amphoraId, computeId, vip, topology, confirmedFences };
@@ -73,7 +78,11 @@ async function plug(
     port,
     async record(tx) {
       await tellMilestone(tx, context, 'vip_plugged', { loadBalancerId, amphoraId }, { ms, address: vip.address });
-      await context.amphorae.update(tx, amphoraId, { vrrpIp: port.vrrpIp, vrrpPortId: port.vrrpPortId });
+      await context.seats.update(
+        tx,
+        { amphoraId, loadBalancerId },
+        { vrrpIp: port.vrrpIp, vrrpPortId: port.vrrpPortId },
+      );
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Refusal, Tx } from '@octavia/db';
-import type { Amphora } from '@octavia/domain';
+import type { SeatedAmphora } from '@octavia/domain';
 import { AmphoraUnavailable, ConfigurationRefused } from '@octavia/drivers';
 import { Closing } from '../engine/flow.ts';
 import { type Context, tellMilestone, type WorkerStep } from '../world.ts';
@@ -25,7 +25,7 @@ export interface PushState {
 }
 
 interface Reached {
-  readonly amphora: Amphora;
+  readonly amphora: SeatedAmphora;
   readonly outcome: Served;
 }
 
@@ -56,7 +56,7 @@ export function pushToComers(round: number): WorkerStep<PushState & RoundsState>
     isNeeded: hasRound(round),
     async do(state, context) {
       const { loadBalancerId } = state;
-      const all = await context.amphorae.ofLoadBalancer(context.reader, loadBalancerId);
+      const all = await context.seats.ofLoadBalancer(context.reader, loadBalancerId);
       const { comers, stayers } = roundOf(state, round, all);
       const ids = comers.map(({ id }) => id);
       const audience: Audience = { ids, peerIds: [...ids, ...stayers.map(({ id }) => id)] };
@@ -163,7 +163,7 @@ async function pushUntilOneServes(plan: Plan, context: Context) {
   return outcomes;
 }
 
-async function pushTo(amphora: Amphora, text: string, plan: Plan, context: Context): Promise<Outcome> {
+async function pushTo(amphora: SeatedAmphora, text: string, plan: Plan, context: Context): Promise<Outcome> {
   const error = plan.lost.get(amphora.id);
   return error === undefined ? pushOne(amphora, text, plan.loadBalancerId, context) : { kind: 'unreachable', error };
 }
@@ -171,7 +171,7 @@ async function pushTo(amphora: Amphora, text: string, plan: Plan, context: Conte
 /** The other amphora of the pair serves already. */
 class TooLate extends AmphoraUnavailable {
   constructor(amphoraId: string, graceMs: number) {
-    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
+    super(`SeatedAmphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
   }
 }
 
@@ -184,7 +184,7 @@ function refusalOf(outcomes: readonly { readonly outcome: Outcome }[]): Refused 
 async function record(
   tx: Tx,
   plan: Plan,
-  outcomes: readonly { readonly amphora: Amphora; readonly outcome: Outcome }[],
+  outcomes: readonly { readonly amphora: SeatedAmphora; readonly outcome: Outcome }[],
   context: Context,
 ): Promise<void> {
   const reached = outcomes.filter((one): one is Reached => one.outcome.kind === 'served');
@@ -196,7 +196,7 @@ async function record(
 export async function recordPush(
   tx: Tx,
   { loadBalancerId, target }: Pick<Plan, 'loadBalancerId' | 'target'>,
-  amphora: Amphora,
+  amphora: SeatedAmphora,
   { ms, isChanged }: Served,
   context: Context,
 ): Promise<void> {
@@ -204,7 +204,7 @@ export async function recordPush(
   // They travel together.
   await Promise.all([
     tellMilestone(tx, context, 'configuration_pushed', subject, { ms, revision: target, changed: isChanged }),
-    context.amphorae.update(tx, amphora.id, { appliedRevision: target }),
+    context.seats.update(tx, subject, { appliedRevision: target }),
   ]);
 }
 

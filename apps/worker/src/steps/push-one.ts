@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Amphora, Fault } from '@octavia/domain';
+import type { Fault, SeatedAmphora } from '@octavia/domain';
 import { ConfigurationRefused } from '@octavia/drivers';
 import { type Context, callOf, endpointOf } from '../world.ts';
 
@@ -24,7 +24,7 @@ export type Outcome =
 
 /** Makes one amphora serve the text; leaves it alone where it does already. */
 export async function pushOne(
-  amphora: Amphora,
+  amphora: SeatedAmphora,
   text: string,
   loadBalancerId: string,
   context: Context,
@@ -36,7 +36,9 @@ export async function pushOne(
     if (isChanged) {
       // Unknown from here on: a push that is cut off may leave the text on the amphora and the old one in HAProxy.
       if (amphora.appliedRevision > 0) {
-        await context.transaction((tx) => context.amphorae.update(tx, amphora.id, { appliedRevision: 0 }));
+        await context.transaction((tx) =>
+          context.seats.update(tx, { amphoraId: amphora.id, loadBalancerId }, { appliedRevision: 0 }),
+        );
       }
       await context.amphora.pushHaproxy(endpoint, loadBalancerId, text, callOf(context));
     }
@@ -51,7 +53,12 @@ export async function pushOne(
 }
 
 /** Whether the amphora has that very text, from a push that ended well. */
-async function serves(amphora: Amphora, text: string, loadBalancerId: string, context: Context): Promise<boolean> {
+async function serves(
+  amphora: SeatedAmphora,
+  text: string,
+  loadBalancerId: string,
+  context: Context,
+): Promise<boolean> {
   if (amphora.appliedRevision === 0) return false;
   const etag = await context.amphora.getHaproxyEtag(endpointOf(amphora), loadBalancerId, callOf(context));
   return etag === createHash('md5').update(text).digest('hex');

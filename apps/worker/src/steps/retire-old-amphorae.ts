@@ -1,6 +1,6 @@
 import { Closing } from '../engine/flow.ts';
 import type { WorkerStep } from '../world.ts';
-import { discardAmphora } from './discard-amphora.ts';
+import { discardSeat } from './discard-amphora.ts';
 import { hasRound, inRound, type RoundsState, roundOf } from './rounds.ts';
 
 /**
@@ -14,9 +14,11 @@ export function retireOldAmphorae(round: number): WorkerStep<RoundsState> {
     async do(state, context) {
       return new Closing(async (tx) => {
         await context.loadBalancers.lock(tx, state.loadBalancerId);
-        const all = await context.amphorae.ofLoadBalancer(tx, state.loadBalancerId);
+        const all = await context.seats.ofLoadBalancer(tx, state.loadBalancerId);
         const { comers, leavers } = roundOf(state, round, all);
-        for (const { id } of leavers) await discardAmphora(tx, id, context);
+        for (const { id: amphoraId, loadBalancerId } of leavers) {
+          await discardSeat(tx, { amphoraId, loadBalancerId }, context);
+        }
         return { settledIds: [...(state.settledIds ?? []), ...comers.map(({ id }) => id)] };
       });
     },

@@ -1,10 +1,10 @@
-import type { Amphora, AmphoraRole } from '@octavia/domain';
+import type { AmphoraRole, SeatedAmphora } from '@octavia/domain';
 import { describe, expect, it } from 'vitest';
 import { replacementOrder } from './note-holders.ts';
 import { hasStayers, inRound, type RoundsState, roundOf } from './rounds.ts';
 
-const amphora = (id: string, role: AmphoraRole | null, status: Amphora['status'] = 'ALLOCATED') =>
-  ({ id, role, status }) as Amphora;
+const amphora = (id: string, role: AmphoraRole | null, status: SeatedAmphora['status'] = 'ALLOCATED') =>
+  ({ id, role, status }) as SeatedAmphora;
 const state = (given: Partial<RoundsState>): RoundsState => ({
   loadBalancerId: 'lb',
   topology: 'ACTIVE_STANDBY',
@@ -14,7 +14,7 @@ const state = (given: Partial<RoundsState>): RoundsState => ({
   newAmphorae: [],
   ...given,
 });
-const ids = (all: readonly Amphora[]) => all.map(({ id }) => id);
+const ids = (all: readonly SeatedAmphora[]) => all.map(({ id }) => id);
 
 describe('the parts of amphorae in a round', () => {
   it('lets a failover of one leave the other alone', () => {

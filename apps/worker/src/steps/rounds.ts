@@ -1,4 +1,4 @@
-import type { Amphora, AmphoraRole, Topology } from '@octavia/domain';
+import type { AmphoraRole, SeatedAmphora, Topology } from '@octavia/domain';
 
 /** An amphora that a flow brings into service. Null: it is to be a spare. */
 export interface NewAmphora {
@@ -26,11 +26,11 @@ export interface RoundsState {
 /** Who does what while the amphorae of one round come into service. */
 export interface Round {
   /** Come into service. */
-  readonly comers: readonly Amphora[];
+  readonly comers: readonly SeatedAmphora[];
   /** Serve meanwhile, and know the comers as peers afterwards. */
-  readonly stayers: readonly Amphora[];
+  readonly stayers: readonly SeatedAmphora[];
   /** May carry the VIP, and make room. */
-  readonly leavers: readonly Amphora[];
+  readonly leavers: readonly SeatedAmphora[];
 }
 
 /** The first round, the second, or which one there may be beyond. */
@@ -38,7 +38,7 @@ export const FIRST = 0;
 export const SECOND = 1;
 
 /** Returns the parts that the load balancer's amphorae have in a round. */
-export function roundOf(state: RoundsState, round: number, all: readonly Amphora[]): Round {
+export function roundOf(state: RoundsState, round: number, all: readonly SeatedAmphora[]): Round {
   const rolesOf = (from: number, to?: number) => state.rounds.slice(from, to).flat();
   const newIds = (roles: readonly AmphoraRole[]) =>
     state.newAmphorae.filter(({ role }) => role !== null && roles.includes(role)).map(({ id }) => id);
@@ -53,7 +53,7 @@ export function roundOf(state: RoundsState, round: number, all: readonly Amphora
   }
   const comers = all.filter(({ id }) => comerIds.includes(id));
   const stayers = all.filter(({ id }) => staying.has(id));
-  const isLeaver = ({ id }: Amphora) => !comerIds.includes(id) && !laterIds.includes(id) && !staying.has(id);
+  const isLeaver = ({ id }: SeatedAmphora) => !comerIds.includes(id) && !laterIds.includes(id) && !staying.has(id);
   return { comers, stayers, leavers: all.filter(isLeaver) };
 }
 

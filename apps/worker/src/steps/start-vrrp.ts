@@ -26,7 +26,9 @@ export function configureVrrp(round: number): WorkerStep<VrrpState> {
         vrrpInterface: await uploadVrrp(amphora, members, { tree, vipNetwork: state.vipNetwork }, limited),
       }));
       return new Closing(async (tx) => {
-        for (const { id, vrrpInterface } of interfaces) await context.amphorae.update(tx, id, { vrrpInterface });
+        for (const { id: amphoraId, vrrpInterface } of interfaces) {
+          await context.seats.update(tx, { amphoraId, loadBalancerId: state.loadBalancerId }, { vrrpInterface });
+        }
         return {};
       });
     },
@@ -48,7 +50,7 @@ export function startVrrp(round: number): WorkerStep<RoundsState> {
   };
 }
 
-async function membersOf(state: RoundsState, round: number, { amphorae, reader }: Context) {
-  const { comers, stayers } = roundOf(state, round, await amphorae.ofLoadBalancer(reader, state.loadBalancerId));
+async function membersOf(state: RoundsState, round: number, { seats, reader }: Context) {
+  const { comers, stayers } = roundOf(state, round, await seats.ofLoadBalancer(reader, state.loadBalancerId));
   return { comers, members: [...comers, ...stayers] };
 }

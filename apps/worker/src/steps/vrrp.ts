@@ -1,4 +1,4 @@
-import type { Amphora, AmphoraRole, LoadBalancerTree } from '@octavia/domain';
+import type { AmphoraRole, LoadBalancerTree, SeatedAmphora } from '@octavia/domain';
 import type { VipPort } from '@octavia/drivers';
 import { renderKeepalived, type VipNetwork } from '@octavia/render';
 import { type Context, callOf, endpointOf } from '../world.ts';
@@ -21,13 +21,13 @@ export async function treeOf(loadBalancerId: string, { trees, reader }: Context)
  * @param members all amphorae that serve, or are to: the other one of them is its peer
  */
 export async function uploadVrrp(
-  amphora: Amphora,
-  members: readonly Amphora[],
+  amphora: SeatedAmphora,
+  members: readonly SeatedAmphora[],
   { tree, vipNetwork }: { readonly tree: LoadBalancerTree; readonly vipNetwork: VipNetwork },
   context: Context,
 ): Promise<string> {
   const { id, facts, vrrpIp, role } = amphora;
-  if (!facts || vrrpIp === null || role === null) throw new Error(`Amphora ${id} has no part in a pair yet.`);
+  if (!facts || vrrpIp === null || role === null) throw new Error(`SeatedAmphora ${id} has no part in a pair yet.`);
   const endpoint = endpointOf(amphora);
   const name = await context.amphora.getInterface(endpoint, vrrpIp, callOf(context));
   const text = renderKeepalived(tree, { id, role, facts, vrrpIp, interface: name }, peerOf(amphora, members), {
@@ -38,8 +38,8 @@ export async function uploadVrrp(
 }
 
 function peerOf(
-  { id }: Amphora,
-  members: readonly Amphora[],
+  { id }: SeatedAmphora,
+  members: readonly SeatedAmphora[],
 ): { readonly id: string; readonly role: AmphoraRole; readonly vrrpIp: string } | null {
   for (const one of members) {
     if (one.id !== id && one.role !== null && one.vrrpIp !== null)

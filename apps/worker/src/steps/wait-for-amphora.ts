@@ -1,5 +1,5 @@
 import type { Tx } from '@octavia/db';
-import { type Amphora, type AmphoraFacts, type AmphoraRole, DomainError } from '@octavia/domain';
+import { type AmphoraFacts, type AmphoraRole, DomainError, type Machine } from '@octavia/domain';
 import { AmphoraBuildError } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
 import { Closing } from '../engine/flow.ts';
@@ -66,9 +66,9 @@ async function oneUp(
   state: { readonly loadBalancerId: string; readonly oldAmphoraIds: readonly string[] },
   context: Context,
 ): Promise<Up> {
-  let amphora = await context.amphorae.get(context.reader, firstId);
+  const own = await context.seats.ofLoadBalancer(context.reader, state.loadBalancerId, ['BOOTING', 'ALLOCATED']);
   // A try that was cut off may have given it up.
-  if (amphora.status !== 'BOOTING' && amphora.status !== 'ALLOCATED') amphora = await allocate(state, role, context);
+  let amphora = own.find(({ id }) => id === firstId) ?? (await allocate(state, role, context));
   for (let number = 1; ; number++) {
     try {
       const { id } = amphora;
@@ -95,7 +95,7 @@ async function buildAnother(amphoraId: string, context: Context): Promise<void> 
  * Returns how to keep what it says of itself.
  * @throws AmphoraBuildError when it has ended, or did not answer within its share of the time
  */
-async function comeUp(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
+async function comeUp(amphora: Machine, context: Context): Promise<(tx: Tx) => Promise<void>> {
   const limitMs = shareMs(context);
   const limit = AbortSignal.timeout(limitMs);
   const limited = { ...context, signal: AbortSignal.any([context.signal, limit]) };
@@ -123,7 +123,7 @@ function shareMs(context: Context): number {
 
 async function keep(
   tx: Tx,
-  amphora: Amphora,
+  amphora: Machine,
   { instance, facts }: { readonly instance: Built; readonly facts: AmphoraFacts },
   { amphorae, secrets }: Context,
 ): Promise<void> {
@@ -135,7 +135,8 @@ async function keep(
     agentPort: instance.agentPort,
     facts,
   });
-  if (amphora.loadBalancerId !== null) await amphorae.setStatus(tx, amphora.id, 'ALLOCATED');
+  const { seats } = await amphorae.get(tx, amphora.id);
+  if (seats.length > 0) await amphorae.setStatus(tx, amphora.id, 'ALLOCATED');
   // It has its key now; ours is not needed any more.
   await secrets.delete(tx, 'amphora_certificate', amphora.id);
 }

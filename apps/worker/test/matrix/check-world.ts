@@ -1,5 +1,5 @@
 /** Prints what is untrue in an installation with noop drivers, as JSON. Arguments: the database, and the folder of the drivers. */
-import { Amphorae, Database } from '@octavia/db';
+import { Database, Seats } from '@octavia/db';
 import { NoopAmphoraDriver, NoopComputeDriver, NoopNetworkDriver } from '@octavia/drivers';
 import { untruths } from './truth.ts';
 
@@ -11,7 +11,7 @@ const found = await untruths({
   compute: new NoopComputeDriver({ folder }),
   network: new NoopNetworkDriver({ folder }),
   amphora: new NoopAmphoraDriver({ folder }),
-  serving: (id) => new Amphorae().ofLoadBalancer(db.reader, id),
+  serving: (id) => new Seats().ofLoadBalancer(db.reader, id),
 });
 await db.stop();
 process.stdout.write(JSON.stringify(found));

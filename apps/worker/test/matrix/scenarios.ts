@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { FailoverCandidates } from '@octavia/db';
+import { placementOf } from '@octavia/domain';
 import { NOOP_SUBNET } from '@octavia/drivers';
 import {
   configureAmphora,
   deleteAmphora,
   type FlowName,
+  failoverAmphora,
   failoverLoadBalancer,
   mendAmphora,
   rotateAmphoraCertificate,
@@ -47,6 +50,15 @@ async function serving(world: TestWorld, fields: Parameters<TestWorld['create']>
   const listener = await world.addListener(lb, 80, DEADLINE_MS);
   await world.settled(lb);
   return { lb, listener };
+}
+
+/** Several of them are on one amphora. */
+const SHARED = { placement: placementOf({ colocation_limit: 3 }, {}) } as const;
+
+/** Beside another one, which has to be served all the time. */
+async function servingBeside(world: TestWorld): Promise<Known> {
+  const { lb: beside = '' } = await serving(world, SHARED);
+  return { ...(await serving(world, SHARED)), beside };
 }
 
 const servingPair = (world: TestWorld): Promise<Known> => serving(world, PAIR);
@@ -142,6 +154,22 @@ const replaced: Scenario = {
   },
 };
 
+const beside = { variant: 'beside another', prepare: servingBeside } as const;
+
+/** As health: the amphora of several fell silent. */
+async function allFallSilent(world: TestWorld, known: Known): Promise<undefined> {
+  const { id } = await first(world, known);
+  await world.compute.disturb(id, 'STOPPED');
+  await world.db.transaction(async (tx) => {
+    const candidates = new FailoverCandidates();
+    const all = await candidates.lock(tx, id);
+    await candidates.setFault(tx, id, { reason: 'HEARTBEAT_LOST', message: 'silent' });
+    for (const { loadBalancerId } of all) {
+      await world.flows.start(tx, failoverAmphora(id, loadBalancerId, requester, OPTIONS));
+    }
+  });
+}
+
 /** Of a pair one suffices: the other one, which a change or its new peer could not be told, is mended, and the flow succeeds. */
 const ofPairThatServesOn = { variant: 'of a pair', prepare: servingPair, failed: ['ERROR', 'ACTIVE'] } as const;
 
@@ -157,14 +185,34 @@ export const SCENARIOS: readonly Scenario[] = [
       return { lb, listener: await world.addListener(lb, 80, DEADLINE_MS) };
     },
   },
+  {
+    ...created,
+    variant: 'beside another',
+    prepare: async (world) => ({ beside: (await serving(world, SHARED)).lb ?? '' }),
+    start: async (world) => {
+      const lb = await world.create(DEADLINE_MS, SHARED);
+      return { lb, listener: await world.addListener(lb, 80, DEADLINE_MS) };
+    },
+  },
   updated,
   { ...updated, ...ofPairThatServesOn },
   deleted,
   { ...deleted, variant: 'of a pair', prepare: servingPair },
+  { ...deleted, ...beside },
   failedOver,
   { ...failedOver, ...ofPairThatServesOn },
+  { ...failedOver, ...beside },
   replaced,
   { ...replaced, ...ofPairThatServesOn },
+  { ...replaced, variant: 'of several', prepare: servingBeside, start: allFallSilent },
+  {
+    ...ofLoadBalancer,
+    flow: 'amphora.vacate',
+    // The amphora is given up then, and the others are moved.
+    failed: ['ACTIVE'],
+    prepare: servingBeside,
+    start: failedOver.start,
+  },
   {
     flow: 'amphora.create',
     succeeded: 'READY',

@@ -72,8 +72,17 @@ async function ofRows({ db }: Looked): Promise<string[]> {
     [
       `'amphora ' || id || ' is ' || status`,
       'amphora',
-      `deleted_at IS NULL AND NOT (status = 'READY' AND load_balancer_id IS NULL
-         OR status = 'ALLOCATED' AND load_balancer_id IS NOT NULL)`,
+      `deleted_at IS NULL AND NOT (status = 'READY' AND seats_taken = 0 OR status = 'ALLOCATED' AND seats_taken > 0)`,
+    ],
+    [
+      `'amphora ' || id || ' counts ' || seats_taken || ' seats'`,
+      'amphora',
+      `seats_taken <> (SELECT count(*) FROM seat WHERE amphora_id = amphora.id AND state <> 'LEFT')`,
+    ],
+    [
+      `'load balancer ' || load_balancer_id || ' is still to leave amphora ' || amphora_id`,
+      'seat JOIN amphora AS a ON a.id = amphora_id',
+      `state = 'LEAVING' AND a.deleted_at IS NULL`,
     ],
     [
       `'address ' || host(address) || ' is held by a load balancer that is gone'`,
@@ -93,7 +102,7 @@ async function ofInstances({ db, compute }: Looked): Promise<string[]> {
   const instances = await compute.list();
   const past: { id: string; status: string; flows: string }[] = await db.reader.query(
     `SELECT a.id, a.status, (SELECT string_agg(name || ' ' || state || ' ' || epoch || ' ' || coalesce(step, ''), ', ' ORDER BY f.id)
-       FROM flow AS f WHERE f.amphora_id = a.id OR f.load_balancer_id = a.load_balancer_id) AS flows FROM amphora AS a`,
+       FROM flow AS f WHERE f.amphora_id = a.id OR f.load_balancer_id IN (SELECT load_balancer_id FROM seat WHERE amphora_id = a.id)) AS flows FROM amphora AS a`,
   );
   const was = new Map(past.map(({ id, status, flows }) => [id, `${status}; ${flows}`]));
   const living = new Set(instances.filter(({ status }) => status === 'ACTIVE').map(({ amphoraId }) => amphoraId));
@@ -156,7 +165,8 @@ async function ofAddresses(world: Looked): Promise<string[]> {
   // What never came to be gives its address back, though its row stays in ERROR. A failover of it takes the address again, for good.
   const rows: { id: string }[] = await db.reader.query(
     `SELECT id FROM load_balancer AS lb WHERE deleted_at IS NULL AND (provisioning_status <> 'ERROR'
-       OR EXISTS (SELECT 1 FROM amphora AS a WHERE a.load_balancer_id = lb.id AND a.deleted_at IS NULL)
+       OR EXISTS (SELECT 1 FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id
+         WHERE s.load_balancer_id = lb.id AND s.state <> 'LEFT' AND a.deleted_at IS NULL)
        OR EXISTS (SELECT 1 FROM flow AS f WHERE f.load_balancer_id = lb.id AND f.name = 'load_balancer.failover'))`,
   );
   const known = new Set(rows.map(({ id }) => id));

@@ -64,6 +64,7 @@ const commands: Commands = {
       agent: { ...agent, heartbeatIntervalMs: 1_000 },
       amphora: { computeFlavor: '', imageTag: '', zone: '' },
       vipRestMs: 60_000,
+      colocationLimit: 1,
       buildSlots: 8,
       flows: { deadlineMs: 30_000, mendMs: 1_000 },
     });

@@ -49,7 +49,7 @@ export class FenceConfirmations {
   async ofLoadBalancer(tx: Tx, loadBalancerId: string): Promise<FenceConfirmation[]> {
     const found: FenceConfirmation[] = await tx.query(
       `SELECT c.amphora_id AS "amphoraId", c.author, c.request_id AS "requestId", c.confirmed_at AS "confirmedAt"
-         FROM fence_confirmation c JOIN amphora a ON a.id = c.amphora_id WHERE a.load_balancer_id = $1`,
+         FROM fence_confirmation c JOIN seat s ON s.amphora_id = c.amphora_id WHERE s.load_balancer_id = $1`,
       [loadBalancerId],
     );
     return this.#valid(tx, found);

@@ -219,7 +219,7 @@ async function forgetSpares(tx: Tx): Promise<void> {
     ids,
   ]);
   const [spares]: [{ id: string }[], number] = await tx.query(
-    `DELETE FROM amphora WHERE load_balancer_id IS NULL AND status IN ('BOOTING', 'READY') RETURNING id`,
+    `DELETE FROM amphora WHERE seats_taken = 0 AND status IN ('BOOTING', 'READY') RETURNING id`,
   );
   await tx.query('DELETE FROM external_resource WHERE amphora_id = ANY ($1)', [spares.map(({ id }) => id)]);
 }

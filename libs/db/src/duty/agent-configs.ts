@@ -3,6 +3,7 @@ import type { Tx } from '../core/database.ts';
 /** A living amphora whose agent was told something else than the workers' settings are now. */
 export interface OutdatedAgent {
   readonly amphoraId: string;
+  /** One of those that it serves, whose turn the flow takes; null: a spare. */
   readonly loadBalancerId: string | null;
   readonly projectId: string;
 }
@@ -38,7 +39,8 @@ export class AgentConfigs {
   /** Amphorae that nobody takes care of, the oldest first. */
   async due(tx: Tx): Promise<OutdatedAgent[]> {
     return tx.query(
-      `SELECT a.id AS "amphoraId", a.load_balancer_id AS "loadBalancerId", a.project_id AS "projectId"
+      `SELECT a.id AS "amphoraId", (SELECT s.load_balancer_id FROM seat AS s WHERE s.amphora_id = a.id AND s.state <> 'LEFT'
+               ORDER BY s.load_balancer_id LIMIT 1) AS "loadBalancerId", a.project_id AS "projectId"
          FROM amphora AS a CROSS JOIN agent_settings AS wanted
         WHERE a.deleted_at IS NULL AND a.status IN ('READY', 'ALLOCATED') AND a.agent_settings IS DISTINCT FROM wanted.digest
           AND NOT EXISTS (

@@ -3,6 +3,7 @@ import type { Tx } from '../core/database.ts';
 /** A living amphora whose agent's certificate runs out soon, or has. */
 export interface ExpiringCertificate {
   readonly amphoraId: string;
+  /** One of those that it serves, whose turn the flow takes; null: a spare. */
   readonly loadBalancerId: string | null;
   readonly projectId: string;
   readonly isExpired: boolean;
@@ -18,7 +19,8 @@ export class ExpiringCertificates {
   /** Those that end within `bufferMs` and that nobody takes care of, the first to end first. */
   async due(tx: Tx, bufferMs: number): Promise<ExpiringCertificate[]> {
     return tx.query(
-      `SELECT a.id AS "amphoraId", a.load_balancer_id AS "loadBalancerId", a.project_id AS "projectId",
+      `SELECT a.id AS "amphoraId", (SELECT s.load_balancer_id FROM seat AS s WHERE s.amphora_id = a.id AND s.state <> 'LEFT'
+               ORDER BY s.load_balancer_id LIMIT 1) AS "loadBalancerId", a.project_id AS "projectId",
               a.cert_expires_at <= clock_timestamp() AS "isExpired"
          FROM amphora AS a
         WHERE a.deleted_at IS NULL AND a.status IN ('READY', 'ALLOCATED')

@@ -1,3 +1,4 @@
+import type { SeatKey } from '../amphora/index.ts';
 import type { Tx } from '../core/database.ts';
 
 /** An amphora that nobody takes care of any more. */
@@ -18,9 +19,14 @@ const BATCH = 100;
 /** Delay after a failed deletion: doubled with each, from 5 s up to 10 minutes. */
 const DELETE_WAIT = `least(5 * power(2, least(failed.count, 20) - 1), 600) * interval '1 s'`;
 
-/** No flow of the amphora, and none of its load balancer, is queued or runs: each has one of the two turns. Two conditions, as each has its index. */
+/** No flow of the amphora, and none of its load balancers, is queued or runs: each has one of these turns. Two conditions, as each has its index. */
 const NO_FLOW = `NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED', 'RUNNING') AND f.turn_key = a.id)
-  AND NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED', 'RUNNING') AND f.turn_key = a.load_balancer_id)`;
+  AND NOT EXISTS (SELECT 1 FROM seat AS own JOIN flow AS f ON f.turn_key = own.load_balancer_id
+                   WHERE own.amphora_id = a.id AND own.state <> 'LEFT' AND f.state IN ('QUEUED', 'RUNNING'))`;
+
+/** An amphora that is given up goes when all that it serves has been moved. */
+const IS_LEAVING = `s.state = 'LEAVING' AND a.status = 'ALLOCATED' AND (a.fault_reason IS NULL
+  OR NOT EXISTS (SELECT 1 FROM seat AS other WHERE other.amphora_id = a.id AND other.state = 'TAKEN'))`;
 
 /** Finds what should be under way and is not: the safety net below the flows. */
 export class Leftovers {
@@ -52,6 +58,26 @@ export class Leftovers {
     return rows.length > 0;
   }
 
+  /** Seats that load balancers are to leave while no flow sees to it. */
+  async seats(tx: Tx): Promise<(SeatKey & Pick<Leftover, 'projectId'>)[]> {
+    return tx.query(
+      `SELECT s.amphora_id AS "amphoraId", s.load_balancer_id AS "loadBalancerId", a.project_id AS "projectId"
+         FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id
+        WHERE ${IS_LEAVING} AND ${NO_FLOW} ORDER BY a.id LIMIT ${BATCH}`,
+    );
+  }
+
+  /** Locks the amphora and looks again. */
+  async isLeaving(tx: Tx, { amphoraId, loadBalancerId }: SeatKey): Promise<boolean> {
+    await tx.query('SELECT 1 FROM amphora WHERE id = $1 FOR UPDATE', [amphoraId]);
+    const rows = await tx.query(
+      `SELECT 1 FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id
+        WHERE a.id = $1 AND s.load_balancer_id = $2 AND ${IS_LEAVING} AND ${NO_FLOW}`,
+      [amphoraId, loadBalancerId],
+    );
+    return rows.length > 0;
+  }
+
   /** Load balancers that are pending while no flow of theirs is queued or runs. */
   async loadBalancers(tx: Tx): Promise<string[]> {
     const rows: { id: string }[] = await tx.query(
@@ -75,7 +101,7 @@ export class Leftovers {
 
 /** A build is written together with its flow, so one without a flow is over; the minute is for clocks and readers. */
 const ABANDONED = `(a.status = 'PENDING_DELETE'
-  OR a.status = 'ERROR' AND (a.load_balancer_id IS NULL
+  OR a.status = 'ERROR' AND (a.seats_taken = 0
     OR EXISTS (SELECT 1 FROM flow WHERE flow.amphora_id = a.id AND flow.name = 'amphora.delete'))
   OR a.status = 'BOOTING' AND coalesce(a.updated_at, a.created_at) < now() - interval '1 minute')`;
 

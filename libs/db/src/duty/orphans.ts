@@ -47,9 +47,11 @@ export class Orphans {
       `SELECT r.kind, r.name, r.driver, r.amphora_id AS "amphoraId", r.load_balancer_id AS "loadBalancerId",
          ${age('r.created_at')} AS "ageMs", a.compute_id AS "computeId",
          CASE WHEN a.id IS NULL OR a.deleted_at IS NOT NULL THEN 'GONE'
-           WHEN a.status IN ('READY', 'ALLOCATED') AND coalesce(lb.provisioning_status, 'ACTIVE') = 'ACTIVE' THEN 'LIVING'
+           WHEN a.status IN ('READY', 'ALLOCATED') AND NOT EXISTS (
+             SELECT 1 FROM seat s JOIN load_balancer lb ON lb.id = s.load_balancer_id
+              WHERE s.amphora_id = a.id AND s.state <> 'LEFT' AND lb.provisioning_status <> 'ACTIVE') THEN 'LIVING'
            ELSE 'CHANGING' END AS amphora
-       FROM external_resource r LEFT JOIN amphora a ON a.id = r.amphora_id LEFT JOIN load_balancer lb ON lb.id = a.load_balancer_id
+       FROM external_resource r LEFT JOIN amphora a ON a.id = r.amphora_id
        WHERE r.state <> 'CREATING' OR a.id IS NULL OR a.deleted_at IS NOT NULL
        ORDER BY r.created_at LIMIT ${MOST_RECORDS}`,
     );

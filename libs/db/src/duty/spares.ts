@@ -28,7 +28,7 @@ export class Spares {
   async surplus(tx: Tx, wanted: AmphoraClass, computeDriver: string, count: number): Promise<string[]> {
     const rows: { id: string }[] = await tx.query(
       `SELECT id FROM amphora
-        WHERE status = 'READY' AND load_balancer_id IS NULL AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
+        WHERE status = 'READY' AND seats_taken = 0 AND compute_flavor = $1 AND image_tag = $2 AND zone = $3
           AND compute_driver = $4
         ORDER BY id DESC LIMIT $5`,
       [wanted.computeFlavor, wanted.imageTag, wanted.zone, computeDriver, count],
@@ -41,7 +41,7 @@ export class Spares {
     const rows: { id: string }[] = await tx.query(
       `WITH marked AS (
          UPDATE amphora SET status = 'PENDING_DELETE', updated_at = now()
-          WHERE id IN (SELECT id FROM amphora WHERE id = ANY ($1) AND status = 'READY' AND load_balancer_id IS NULL
+          WHERE id IN (SELECT id FROM amphora WHERE id = ANY ($1) AND status = 'READY' AND seats_taken = 0
                        FOR UPDATE SKIP LOCKED)
          RETURNING id)
        SELECT id, pg_notify('amphora', id::text) FROM marked`,

@@ -1,4 +1,5 @@
 import type { Fault, ProvisioningStatus } from '@octavia/domain';
+import type { SeatKey } from '../amphora/index.ts';
 import type { Tx } from '../core/database.ts';
 
 /** A failover that was tried for an amphora. */
@@ -12,71 +13,80 @@ export interface FailoverTry {
   readonly isConfirmedSince: boolean;
 }
 
-/** An amphora that may be failed over; its load balancer's row is locked. */
-export interface FailoverCandidate {
-  readonly amphoraId: string;
-  readonly loadBalancerId: string;
+/** A load balancer that may be moved from its amphora. */
+export interface FailoverCandidate extends SeatKey {
   readonly projectId: string;
   readonly provisioningStatus: ProvisioningStatus;
-  /** Reason of the amphora's fault, if it has one. */
+  /**
+   * FREE: it may. HANDLED: a failover of it from this amphora, or of all its amphorae, is queued or runs. NEXT: one from another amphora is
+   * queued or runs; one at a time, because a second would stop the first half-way.
+   */
+  readonly state: 'FREE' | 'HANDLED' | 'NEXT';
+  /** Reason of the amphora's fault, or of this seat's, if there is one. */
   readonly faultReason: string | null;
 }
 
 /** Tries that are looked at: beyond them the delay has reached its limit anyway. */
 const TRIES_LOOKED_AT = 10;
 
-/** Reads and marks of amphorae that fell silent. */
+/** Reads and marks of amphorae that fell silent, or are out of order. */
 export class FailoverCandidates {
   /**
-   * Locks the load balancer of an amphora, then the amphora. GONE: it serves nothing any more, or its load balancer is being
-   * deleted. HANDLED: a failover of the amphora or of its load balancer is queued or runs. NEXT: one of another amphora is queued or
-   * runs; one at a time, because a second would stop the first half-way.
+   * Locks the load balancers that an amphora serves, then the amphora, and tells of each whether it may be moved. Those that are being
+   * deleted are left out, and one that got its seat at this moment is found the next time. None: it serves nothing.
    */
-  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate | 'GONE' | 'HANDLED' | 'NEXT'> {
-    const [lb] = await tx.query(
-      `SELECT id, project_id, provisioning_status FROM load_balancer
-        WHERE id = (SELECT load_balancer_id FROM amphora WHERE id = $1) FOR UPDATE`,
+  async lock(tx: Tx, amphoraId: string): Promise<FailoverCandidate[]> {
+    const locked: { id: string }[] = await tx.query(
+      `SELECT id FROM load_balancer
+        WHERE id IN (SELECT load_balancer_id FROM seat WHERE amphora_id = $1 AND state = 'TAKEN')
+          AND provisioning_status NOT IN ('PENDING_DELETE', 'DELETED')
+        ORDER BY id FOR UPDATE`,
       [amphoraId],
     );
-    if (!lb || ['PENDING_DELETE', 'DELETED'].includes(lb.provisioning_status)) return 'GONE';
-    // A statement of its own, so that it sees what was committed while we waited for the lock.
-    const [amphora] = await tx.query(
-      `SELECT fault_reason,
-              (SELECT coalesce(bool_or(f.name = 'load_balancer.failover' OR f.amphora_id = a.id), false) FROM flow AS f
-                WHERE f.load_balancer_id = a.load_balancer_id AND f.state IN ('QUEUED', 'RUNNING')
-                  AND f.name IN ('amphora.failover', 'load_balancer.failover')
-               HAVING count(*) > 0) AS is_handled
-         FROM amphora AS a WHERE a.id = $1 AND a.load_balancer_id = $2 AND a.status = 'ALLOCATED' FOR UPDATE OF a`,
-      [amphoraId, lb.id],
+    if (locked.length === 0) return [];
+    await tx.query('SELECT 1 FROM amphora WHERE id = $1 FOR UPDATE', [amphoraId]);
+    // A statement of its own, so that it sees what was committed while we waited for the locks.
+    return tx.query(
+      `SELECT s.amphora_id AS "amphoraId", s.load_balancer_id AS "loadBalancerId", lb.project_id AS "projectId",
+              lb.provisioning_status AS "provisioningStatus", coalesce(s.fault_reason, a.fault_reason) AS "faultReason",
+              coalesce((SELECT CASE WHEN bool_or(f.name = 'load_balancer.failover' OR f.amphora_id = a.id) THEN 'HANDLED'
+                               ELSE 'NEXT' END
+                          FROM flow AS f
+                         WHERE f.load_balancer_id = s.load_balancer_id AND f.state IN ('QUEUED', 'RUNNING')
+                           AND f.name IN ('amphora.failover', 'load_balancer.failover')
+                        HAVING count(*) > 0), 'FREE') AS state
+         FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id JOIN load_balancer AS lb ON lb.id = s.load_balancer_id
+        WHERE s.amphora_id = $1 AND s.state = 'TAKEN' AND a.status = 'ALLOCATED' AND s.load_balancer_id = ANY ($2)
+        ORDER BY s.load_balancer_id`,
+      [amphoraId, locked.map(({ id }) => id)],
     );
-    if (!amphora) return 'GONE';
-    if (amphora.is_handled !== null) return amphora.is_handled ? 'HANDLED' : 'NEXT';
-    return {
-      amphoraId,
-      loadBalancerId: lb.id,
-      projectId: lb.project_id,
-      provisioningStatus: lb.provisioning_status,
-      faultReason: amphora.fault_reason,
-    };
   }
 
-  /** The newest ended failovers of an amphora, newest first. */
-  async triesOfAmphora(tx: Tx, amphoraId: string): Promise<FailoverTry[]> {
-    return this.#tries(tx, 'amphora_id', amphoraId);
+  /** The newest ended failovers of a load balancer from an amphora, newest first. */
+  async triesOf(tx: Tx, { amphoraId, loadBalancerId }: SeatKey): Promise<FailoverTry[]> {
+    return this.#tries(tx, loadBalancerId, amphoraId);
   }
 
   /** The newest ended failovers of the amphorae of a load balancer, newest first. */
   async triesOfLoadBalancer(tx: Tx, loadBalancerId: string): Promise<FailoverTry[]> {
-    return this.#tries(tx, 'load_balancer_id', loadBalancerId);
+    return this.#tries(tx, loadBalancerId, null);
   }
 
-  /** Notes why an amphora is to be replaced. */
+  /** Notes why an amphora is to be replaced: it gets no further load balancer. */
   async setFault(tx: Tx, amphoraId: string, fault: Fault): Promise<void> {
     await tx.query('UPDATE amphora SET fault_reason = $2, fault_message = $3, updated_at = now() WHERE id = $1', [
       amphoraId,
       fault.reason,
       fault.message,
     ]);
+  }
+
+  /** Notes why a load balancer is to leave an amphora that may serve others well. */
+  async setSeatFault(tx: Tx, { amphoraId, loadBalancerId }: SeatKey, fault: Fault): Promise<void> {
+    await tx.query(
+      'UPDATE seat SET fault_reason = $3, fault_message = $4 WHERE amphora_id = $1 AND load_balancer_id = $2',
+      [amphoraId, loadBalancerId, fault.reason, fault.message],
+    );
   }
 
   /** Marks a READY amphora for deletion. Returns its project, or null when it is not READY any more: somebody took it. */
@@ -91,15 +101,16 @@ export class FailoverCandidates {
     return row ? { projectId: row.projectId } : null;
   }
 
-  async #tries(tx: Tx, column: 'amphora_id' | 'load_balancer_id', id: string): Promise<FailoverTry[]> {
+  async #tries(tx: Tx, loadBalancerId: string, amphoraId: string | null): Promise<FailoverTry[]> {
     return tx.query(
       `SELECT state, (extract(epoch FROM clock_timestamp() - finished_at) * 1000)::float8 AS "endedMs",
               last_error ->> 'reason' AS reason,
               EXISTS (SELECT 1 FROM fence_confirmation AS c
                        WHERE c.amphora_id = flow.amphora_id AND c.confirmed_at > flow.finished_at) AS "isConfirmedSince"
-         FROM flow WHERE ${column} = $1 AND name = 'amphora.failover' AND finished_at IS NOT NULL
+         FROM flow WHERE load_balancer_id = $1 AND ($2::uuid IS NULL OR amphora_id = $2) AND name = 'amphora.failover'
+          AND finished_at IS NOT NULL
         ORDER BY finished_at DESC LIMIT ${TRIES_LOOKED_AT}`,
-      [id],
+      [loadBalancerId, amphoraId],
     );
   }
 }

@@ -58,14 +58,14 @@ export class ListenerStatistics {
     await tx.query(
       `INSERT INTO listener_statistics AS s
          (listener_id, amphora_id, load_balancer_id, bytes_in, bytes_out, total_connections, request_errors, active_connections)
-       SELECT l.id, a.id, l.load_balancer_id, ${SUMS.map((sum) => `LEAST(sum(said.${sum}), ${MAX})::bigint`).join(', ')},
+       SELECT l.id, a.amphora_id, l.load_balancer_id, ${SUMS.map((sum) => `LEAST(sum(said.${sum}), ${MAX})::bigint`).join(', ')},
               (array_agg(said.active_connections ORDER BY said.position DESC))[1]
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
               WITH ORDINALITY AS said (amphora_id, listener_id, bytes_in, bytes_out, total_connections, request_errors,
                                        active_connections, position)
-         JOIN amphora AS a ON a.id = said.amphora_id
-         JOIN listener AS l ON l.id = said.listener_id AND l.load_balancer_id = a.load_balancer_id
-        GROUP BY l.id, a.id ORDER BY l.id, a.id
+         JOIN listener AS l ON l.id = said.listener_id
+         JOIN seat AS a ON a.amphora_id = said.amphora_id AND a.load_balancer_id = l.load_balancer_id AND a.state <> 'LEFT'
+        GROUP BY l.id, a.amphora_id ORDER BY l.id, a.amphora_id
        ON CONFLICT (listener_id, amphora_id) DO UPDATE
          SET ${assignments}, active_connections = excluded.active_connections, updated_at = clock_timestamp()`,
       [
@@ -98,10 +98,12 @@ export interface AmphoraTraffic extends Traffic {
   readonly loadBalancerId: string;
 }
 
-/** Sums over rows `s` beside their amphora `a`. Only an amphora that serves has connections now; its sums are kept for ever. */
+/** Sums over rows `s` beside their seat and amphora. Only one that serves has connections now; its sums are kept for ever. */
 const TRAFFIC = `${SUMS.map((sum) => `coalesce(sum(s.${sum}), 0)::text AS ${sum}`).join(', ')},
-  coalesce(sum(s.active_connections) FILTER (WHERE a.status = 'ALLOCATED'), 0)::text AS active_connections,
+  coalesce(sum(s.active_connections) FILTER (WHERE a.status = 'ALLOCATED' AND seat.state = 'TAKEN'), 0)::text AS active_connections,
   max(s.updated_at) AS updated_at`;
+const BESIDE = `LEFT JOIN amphora a ON a.id = s.amphora_id
+  LEFT JOIN seat ON seat.amphora_id = s.amphora_id AND seat.load_balancer_id = s.load_balancer_id`;
 
 /** What listeners and amphorae have carried, from what was written above. */
 export class TrafficReports {
@@ -109,17 +111,16 @@ export class TrafficReports {
   async ofLoadBalancer(tx: Tx, id: string): Promise<Traffic> {
     const [row] = await tx.query(
       `SELECT ${TRAFFIC} FROM listener_statistics s JOIN listener l ON l.id = s.listener_id
-         LEFT JOIN amphora a ON a.id = s.amphora_id WHERE l.load_balancer_id = $1`,
+         ${BESIDE} WHERE l.load_balancer_id = $1`,
       [id],
     );
     return toTraffic(row);
   }
 
   async ofListener(tx: Tx, id: string): Promise<Traffic> {
-    const [row] = await tx.query(
-      `SELECT ${TRAFFIC} FROM listener_statistics s LEFT JOIN amphora a ON a.id = s.amphora_id WHERE s.listener_id = $1`,
-      [id],
-    );
+    const [row] = await tx.query(`SELECT ${TRAFFIC} FROM listener_statistics s ${BESIDE} WHERE s.listener_id = $1`, [
+      id,
+    ]);
     return toTraffic(row);
   }
 
@@ -127,7 +128,7 @@ export class TrafficReports {
   async ofAmphora(tx: Tx, id: string): Promise<AmphoraTraffic[]> {
     const rows: (TrafficRow & { listener_id: string; load_balancer_id: string })[] = await tx.query(
       `SELECT s.listener_id, s.load_balancer_id, ${TRAFFIC}
-       FROM listener_statistics s LEFT JOIN amphora a ON a.id = s.amphora_id WHERE s.amphora_id = $1
+       FROM listener_statistics s ${BESIDE} WHERE s.amphora_id = $1
        GROUP BY s.listener_id, s.load_balancer_id ORDER BY s.listener_id`,
       [id],
     );

@@ -20,7 +20,8 @@ export interface Slot {
 export interface KnownAmphora {
   readonly id: string;
   readonly status: 'READY' | 'ALLOCATED';
-  readonly loadBalancerId: string | null;
+  /** Those that it is to serve, by id. A spare has none. */
+  readonly loadBalancerIds: readonly string[];
   /** Milliseconds since its row last changed: it is READY or ALLOCATED for at least that long, or was touched since. */
   readonly sinceMs: number;
 }
@@ -40,7 +41,9 @@ export interface LivenessPage {
   readonly generations: Int32Array;
 }
 
-const KNOWN_COLUMNS = `a.id, a.status, a.load_balancer_id AS "loadBalancerId",
+const KNOWN_COLUMNS = `a.id, a.status,
+  ARRAY(SELECT s.load_balancer_id FROM seat AS s WHERE s.amphora_id = a.id AND s.state = 'TAKEN' ORDER BY s.load_balancer_id)
+    AS "loadBalancerIds",
   (extract(epoch FROM clock_timestamp() - coalesce(a.updated_at, a.created_at)) * 1000)::float8 AS "sinceMs"`;
 
 /** Liveness of amphorae, a row for a page of a thousand. Writes belong behind `ShardOwners.hold`. */

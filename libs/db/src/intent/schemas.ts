@@ -44,6 +44,7 @@ const placementSchema = new EntitySchema<Placement>({
     computeFlavor: text('placement_compute_flavor', true),
     imageTag: text('placement_image_tag', true),
     zone: text('placement_zone', true),
+    colocationLimit: integer('placement_colocation_limit', true),
   },
 });
 const sessionPersistenceSchema = new EntitySchema<SessionPersistence>({
@@ -80,6 +81,7 @@ export const loadBalancerSchema = new EntitySchema<LoadBalancer>({
     flavorId: uuid('flavor_id', true),
     availabilityZone: text('availability_zone', true),
     topology: text('topology'),
+    apolocationGroup: text('apolocation_group', true),
     desiredRevision: integer('desired_revision'),
   },
   embeddeds: { ...fault, vip: { schema: vipSchema, prefix: '' }, placement: { schema: placementSchema, prefix: '' } },

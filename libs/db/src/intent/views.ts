@@ -63,8 +63,8 @@ const KINDS: Readonly<Record<keyof ObjectOf, { readonly beside: readonly string[
       beside: [
         `${ids('listener', 'load_balancer_id')} AS listener_ids`,
         `${ids('pool', 'load_balancer_id')} AS pool_ids`,
-        `(SELECT min(applied_revision) FROM amphora
-        WHERE load_balancer_id = o.id AND status = 'ALLOCATED' AND deleted_at IS NULL) AS served_revision`,
+        `(SELECT min(s.applied_revision) FROM seat s JOIN amphora a ON a.id = s.amphora_id
+        WHERE s.load_balancer_id = o.id AND s.state = 'TAKEN' AND a.status = 'ALLOCATED') AS served_revision`,
       ],
       parent: null,
     },

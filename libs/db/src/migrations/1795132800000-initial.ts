@@ -90,6 +90,9 @@ CREATE TABLE load_balancer (
   placement_compute_flavor text,
   placement_image_tag text,
   placement_zone text,
+  placement_colocation_limit integer CHECK (placement_colocation_limit BETWEEN 1 AND 64),
+  -- Those of one project with the same group never share an amphora. Null: of no group.
+  apolocation_group text CHECK (length(apolocation_group) BETWEEN 1 AND 64),
   vip_address inet,
   vip_subnet_id uuid NOT NULL,
   vip_network_id uuid,
@@ -105,6 +108,8 @@ CREATE INDEX load_balancer_live ON load_balancer (id) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_name ON load_balancer (name) WHERE deleted_at IS NULL;
 CREATE INDEX load_balancer_flavor ON load_balancer (flavor_id) WHERE flavor_id IS NOT NULL;
 CREATE INDEX load_balancer_availability_zone ON load_balancer (availability_zone) WHERE availability_zone IS NOT NULL;
+CREATE INDEX load_balancer_apolocation_group ON load_balancer (project_id, apolocation_group)
+  WHERE apolocation_group IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX load_balancer_deleted ON load_balancer (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX load_balancer_pending ON load_balancer (id) WHERE provisioning_status LIKE 'PENDING%';
 
@@ -242,13 +247,12 @@ CREATE INDEX idempotency_record_age ON idempotency_record (created_at);
 const AMPHORAE = `
 CREATE TABLE amphora (
   id uuid PRIMARY KEY,
-  load_balancer_id uuid REFERENCES load_balancer (id) ON DELETE SET NULL,
+  -- Of a spare the one that housekeeping builds for; else that of all load balancers on it.
   project_id text NOT NULL,
   author text NOT NULL,
   request_id text NOT NULL,
   status text NOT NULL
     CHECK (status IN ('BOOTING', 'READY', 'ALLOCATED', 'PENDING_DELETE', 'DELETED', 'ERROR', 'PRESERVED')),
-  role text CHECK (role IN ('STANDALONE', 'MASTER', 'BACKUP')),
   compute_flavor text NOT NULL DEFAULT '',
   image_tag text NOT NULL DEFAULT '',
   zone text NOT NULL DEFAULT '',
@@ -259,32 +263,57 @@ CREATE TABLE amphora (
   image_id text,
   lb_network_ip inet,
   agent_port integer NOT NULL DEFAULT 9443,
-  vrrp_ip inet,
-  ha_ip inet,
-  vrrp_port_id uuid,
-  -- Name of the interface that has vrrp_ip, in the amphora.
-  vrrp_interface text,
   facts_format smallint NOT NULL DEFAULT 1,
   facts jsonb,
   cert_expires_at timestamptz,
-  applied_revision integer NOT NULL DEFAULT 0,
-  -- Why its load balancer was given this one.
-  origin text CHECK (origin IN ('SPARE', 'NEW')),
-  choice_reason text,
   -- Digest of what its agent was told of controllers and heartbeats. Null: of a release that did not note it.
   agent_settings text,
+  -- Load balancers on it, at most and now.
+  seat_limit integer NOT NULL DEFAULT 1 CHECK (seat_limit >= 1),
+  seats_taken integer NOT NULL DEFAULT 0 CHECK (seats_taken BETWEEN 0 AND seat_limit),
+  -- From when on it gets no further load balancer: it is about to be isolated.
+  closed_at timestamptz,
   fault_reason text,
   fault_message text,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz,
   deleted_at timestamptz,
-  CHECK ((origin IS NULL) = (choice_reason IS NULL))
+  CHECK ((fault_reason IS NULL) = (fault_message IS NULL))
 );
-CREATE INDEX amphora_load_balancer ON amphora (load_balancer_id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_spare ON amphora (compute_flavor, image_tag, zone, id) WHERE status = 'READY';
 CREATE INDEX amphora_status ON amphora (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX amphora_deleted ON amphora (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX amphora_cert_expiry ON amphora (cert_expires_at) WHERE deleted_at IS NULL;
+CREATE INDEX amphora_with_room ON amphora (project_id, id)
+  WHERE status = 'ALLOCATED' AND seats_taken < seat_limit AND closed_at IS NULL AND fault_reason IS NULL;
+
+-- Which load balancers an amphora serves, or served.
+CREATE TABLE seat (
+  amphora_id uuid NOT NULL REFERENCES amphora (id) ON DELETE CASCADE,
+  load_balancer_id uuid NOT NULL REFERENCES load_balancer (id) ON DELETE CASCADE,
+  state text NOT NULL DEFAULT 'TAKEN' CHECK (state IN ('TAKEN', 'LEAVING', 'LEFT')),
+  role text NOT NULL CHECK (role IN ('STANDALONE', 'MASTER', 'BACKUP')),
+  vrrp_ip inet,
+  ha_ip inet,
+  vrrp_port_id uuid,
+  -- Name of the interface that has vrrp_ip, in the amphora.
+  vrrp_interface text,
+  applied_revision integer NOT NULL DEFAULT 0,
+  -- Why its load balancer was given this one.
+  origin text CHECK (origin IN ('SPARE', 'NEW', 'COLOCATED')),
+  choice_reason text,
+  -- That of the load balancer: two of one group are never on one amphora.
+  apolocation_group text,
+  fault_reason text,
+  fault_message text,
+  PRIMARY KEY (amphora_id, load_balancer_id),
+  CHECK ((origin IS NULL) = (choice_reason IS NULL)),
+  CHECK ((fault_reason IS NULL) = (fault_message IS NULL))
+);
+CREATE INDEX seat_load_balancer ON seat (load_balancer_id);
+CREATE INDEX seat_leaving ON seat (amphora_id) WHERE state = 'LEAVING';
+CREATE UNIQUE INDEX seat_apolocation ON seat (amphora_id, apolocation_group)
+  WHERE state <> 'LEFT' AND apolocation_group IS NOT NULL;
 
 -- What agents should be told, by its digest: the settings of the worker that was started last.
 CREATE TABLE agent_settings (
@@ -399,7 +428,7 @@ CREATE INDEX flow_finished ON flow (finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX flow_one_running ON flow (turn_key) WHERE state = 'RUNNING';
 CREATE UNIQUE INDEX flow_one_push_queued ON flow (load_balancer_id)
   WHERE state = 'QUEUED' AND name = 'load_balancer.update';
-CREATE UNIQUE INDEX flow_one_failover ON flow (amphora_id)
+CREATE UNIQUE INDEX flow_one_failover ON flow (amphora_id, load_balancer_id)
   WHERE state IN ('QUEUED', 'RUNNING') AND name = 'amphora.failover';
 
 CREATE TABLE flow_step (

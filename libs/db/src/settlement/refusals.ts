@@ -73,7 +73,7 @@ export class Refusals {
     await this.#statuses.tell(tx, id, going.changed);
     if (loadBalancer.desiredRevision !== target) return target;
     // What they serve is what is desired now that it went back.
-    await tx.query('UPDATE amphora SET applied_revision = $3 WHERE load_balancer_id = $1 AND applied_revision = $2', [
+    await tx.query('UPDATE seat SET applied_revision = $3 WHERE load_balancer_id = $1 AND applied_revision = $2', [
       id,
       target,
       going.number,

@@ -29,10 +29,28 @@ export async function insertAmphora(
   { status = 'ALLOCATED', loadBalancerId = null as string | null, ageMs = 3_600_000, id = uuidv7() } = {},
 ): Promise<string> {
   await tx.query(
-    `INSERT INTO amphora (id, load_balancer_id, project_id, author, request_id, status, topology, compute_driver, created_at,
-       deleted_at)
-     VALUES ($1, $2, 'p1', 'u1', 'r1', $3::text, 'SINGLE', 'noop', now() - $4 * interval '1 ms', CASE WHEN $3 = 'DELETED' THEN now() END)`,
-    [id, loadBalancerId, status, ageMs],
+    `INSERT INTO amphora (id, project_id, author, request_id, status, topology, compute_driver, created_at, deleted_at)
+     VALUES ($1, 'p1', 'u1', 'r1', $2::text, 'SINGLE', 'noop', now() - $3 * interval '1 ms', CASE WHEN $2 = 'DELETED' THEN now() END)`,
+    [id, status, ageMs],
   );
+  if (loadBalancerId !== null) await insertSeat(tx, id, loadBalancerId);
   return id;
+}
+
+/** Seats a load balancer, as one more of however many. */
+export async function insertSeat(
+  tx: Tx,
+  amphoraId: string,
+  loadBalancerId: string,
+  { role = 'STANDALONE' } = {},
+): Promise<void> {
+  await tx.query(
+    `UPDATE amphora SET seat_limit = greatest(seat_limit, seats_taken + 1), seats_taken = seats_taken + 1 WHERE id = $1`,
+    [amphoraId],
+  );
+  await tx.query('INSERT INTO seat (amphora_id, load_balancer_id, role) VALUES ($1, $2, $3)', [
+    amphoraId,
+    loadBalancerId,
+    role,
+  ]);
 }

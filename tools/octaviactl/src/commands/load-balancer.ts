@@ -20,6 +20,7 @@ export function addLoadBalancerCommands(parent: Command): void {
     .option('--vip-subnet-id <subnet>', 'only those with a VIP of this subnet')
     .option('--vip-address <address>', 'only the one with this VIP')
     .option('--provider <provider>', 'only those of this provider')
+    .option('--apolocation-group <group>', 'only those of this apolocation group')
     .action(run(async () => (await load()).list));
 
   leaf(parent, 'show', 'Show a load balancer', [
@@ -98,6 +99,7 @@ function addChanges(parent: Command): void {
     'loadbalancer create --name web --wait',
     'loadbalancer create --name web --vip-address 127.0.1.7 --tag shop',
     'loadbalancer create --name web --topology ACTIVE_STANDBY --wait',
+    'loadbalancer create --name web-2 --apolocation-group web --wait',
   ])
     .option('--name <name>', 'its name')
     .option('--description <description>', 'its description')
@@ -106,7 +108,8 @@ function addChanges(parent: Command): void {
     .option('--provider <provider>', 'provider (default: amphora)')
     .option('--flavor <flavor>', 'flavor (name or id)')
     .option('--availability-zone <zone>', 'availability zone (name)')
-    .option('--topology <topology>', `${TOPOLOGIES.join(', ')} (default: that of the flavor)`, choice(TOPOLOGIES));
+    .option('--topology <topology>', `${TOPOLOGIES.join(', ')} (default: that of the flavor)`, choice(TOPOLOGIES))
+    .option('--apolocation-group <group>', 'share no amphora with others of the project that have the same group');
   withWait(withTag(withAdminState(create))).action(run(async () => (await load()).create));
 
   const set = leaf(parent, 'set', 'Change a load balancer', ['loadbalancer set --name shop --wait web'])

@@ -1,8 +1,15 @@
 /** What `loadbalancer amphora …` does. For administrators. */
-import { Amphora, AmphoraStatus, AmphoraServiceService as service } from '@octavia/proto';
+import {
+  Amphora,
+  AmphoraStatus,
+  type ConfirmFenceResponse,
+  type FailoverAmphoraResponse,
+  AmphoraServiceService as service,
+} from '@octavia/proto';
 import { CliError } from '../errors.ts';
 import type { Action } from '../grammar.ts';
 import type { WaitOptions } from '../options.ts';
+import type { Session } from '../session.ts';
 import { fromWord, toWord } from '../words.ts';
 import { waitForFlow } from './flow.ts';
 import { loadBalancers } from './load-balancer.ts';
@@ -80,12 +87,8 @@ export const show: Action<object> = async (session, [reference = '']) => {
 
 export const failover: Action<WaitOptions> = async (session, [reference = ''], options) => {
   const old = await find(session, amphoraeIn(AmphoraStatus.UNSPECIFIED), reference);
-  const { amphora, flowId } = await session.change(service.failoverAmphora, {
-    id: old.id,
-    requestId: session.requestId,
-  });
-  if (options.wait) await waitForFlow(session, flowId, `amphora ${old.id}`, options.waitTimeout);
-  else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: flowId });
+  const reply = await session.change(service.failoverAmphora, { id: old.id, requestId: session.requestId });
+  await report(session, old.id, reply, options);
 };
 
 interface FenceOptions extends WaitOptions {
@@ -95,13 +98,27 @@ interface FenceOptions extends WaitOptions {
 export const fence: Action<FenceOptions> = async (session, [reference = ''], options) => {
   const found = await find(session, amphoraeIn(AmphoraStatus.UNSPECIFIED), reference);
   if (!options.confirm) throw unconfirmed(found);
-  const { amphora, flowId } = await session.change(service.confirmFence, {
-    id: found.id,
-    requestId: session.requestId,
-  });
-  if (options.wait && flowId) await waitForFlow(session, flowId, `amphora ${found.id}`, options.waitTimeout);
-  else if (amphora) await session.printObject({ id: amphora.id, status: statusOf(amphora), flow_id: orNull(flowId) });
+  const reply = await session.change(service.confirmFence, { id: found.id, requestId: session.requestId });
+  await report(session, found.id, reply, options);
 };
+
+/** What was started, or how it ended: a flow for each load balancer of the amphora. */
+async function report(
+  session: Session,
+  id: string,
+  { amphora, flowId, flowIds }: FailoverAmphoraResponse | ConfirmFenceResponse,
+  { wait, waitTimeout }: WaitOptions,
+): Promise<void> {
+  if (wait && flowIds.length > 0) {
+    const ends = await Promise.allSettled(
+      flowIds.map((flow) => waitForFlow(session, flow, `amphora ${id}`, waitTimeout)),
+    );
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  } else if (amphora) {
+    const status = statusOf(amphora);
+    await session.printObject({ id: amphora.id, status, flow_id: orNull(flowId), flow_ids: flowIds });
+  }
+}
 
 /** What confirming means. It is an error, so that no script takes it for done. */
 function unconfirmed({ id, computeId, lbNetworkIp, haIp, lastHeartbeatAt }: Amphora): CliError {

@@ -36,6 +36,7 @@ export const loadBalancers: Resource<LoadBalancer> = {
       flavor_id: orNull(lb.flavorId),
       availability_zone: orNull(lb.availabilityZone),
       topology: toWord('TOPOLOGY', lb.topology),
+      apolocation_group: orNull(lb.apolocationGroup),
       listeners: lb.listenerIds,
       pools: lb.poolIds,
       created_at: timeView(lb.createdAt),
@@ -58,6 +59,7 @@ interface CreateOptions extends AdminStateOptions, WaitOptions {
   readonly flavor?: string;
   readonly availabilityZone?: string;
   readonly topology?: string;
+  readonly apolocationGroup?: string;
   readonly tag?: string[];
 }
 
@@ -75,6 +77,7 @@ export const create: Action<CreateOptions> = async (session, _args, options) => 
       flavorId,
       availabilityZone: options.availabilityZone,
       topology: options.topology === undefined ? undefined : fromWord<Topology>('TOPOLOGY', options.topology),
+      apolocationGroup: options.apolocationGroup,
       tags: options.tag,
     }),
     requestId: session.requestId,
@@ -86,15 +89,17 @@ interface ListOptions extends FilterOptions {
   readonly vipSubnetId?: string;
   readonly vipAddress?: string;
   readonly provider?: string;
+  readonly apolocationGroup?: string;
 }
 
 export const list = listAction<LoadBalancer, ListOptions>(
   loadBalancers,
   async () => undefined,
-  (view, { vipSubnetId, vipAddress, provider }) =>
+  (view, { vipSubnetId, vipAddress, provider, apolocationGroup }) =>
     (!vipSubnetId || view.vip_subnet_id === vipSubnetId) &&
     (!vipAddress || view.vip_address === vipAddress) &&
-    (!provider || view.provider === provider),
+    (!provider || view.provider === provider) &&
+    (!apolocationGroup || view.apolocation_group === apolocationGroup),
 );
 
 export const show: Action<object> = async (session, [reference = '']) => {

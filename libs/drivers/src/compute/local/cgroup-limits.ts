@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeAgentGroup } from './cgroup.ts';
 
 /** What an amphora may use of the machine. */
 export interface AmphoraLimits {
@@ -16,9 +17,10 @@ const PERIOD_US = 100_000;
 const MIB = 1024 * 1024;
 
 /**
- * Limits the amphora where the machine lets us: some kernels have no controllers, and some of them are kept by others.
+ * Limits the amphora where the machine lets us: some kernels have no controllers, and some of them are kept by others. The limits are of
+ * the amphora as a whole; groups below it share processors and memory as the kernel does by itself, evenly.
  * @param folder the amphora's group below a root, such as octavia/host/amphora
- * @returns files that take pids, so that the limits hold for those processes
+ * @returns files that take the agent's pid, so that the limits hold for it and for what it spawns
  */
 export function limitAmphora(folder: string, limits: AmphoraLimits): readonly string[] {
   return existsSync(join(VERSION_2, 'cgroup.controllers')) ? limitV2(folder, limits) : limitV1(folder, limits);
@@ -32,13 +34,13 @@ function limitV2(folder: string, { cpus, memoryMib, pids }: AmphoraLimits): stri
     return [];
   }
   // A group has the controllers that every group above it hands down.
-  for (const above of [dirname(dirname(dirname(group))), dirname(dirname(group)), dirname(group)]) {
+  for (const above of [dirname(dirname(dirname(group))), dirname(dirname(group)), dirname(group), group]) {
     for (const controller of ['cpu', 'memory', 'pids']) handDown(above, controller);
   }
   writeIfMay(join(group, 'cpu.max'), `${Math.round(cpus * PERIOD_US)} ${PERIOD_US}`);
   writeIfMay(join(group, 'memory.max'), String(memoryMib * MIB));
   writeIfMay(join(group, 'pids.max'), String(pids));
-  return [join(group, 'cgroup.procs')];
+  return agentGroupIfMay(group);
 }
 
 function handDown(group: string, controller: string): void {
@@ -64,9 +66,19 @@ function limitV1(folder: string, { cpus, memoryMib, pids }: AmphoraLimits): stri
     } catch {
       return [];
     }
+    // Kernels before 5.11 do not count what groups below use, unless told so.
+    if (controller === 'memory') writeIfMay(join(group, 'memory.use_hierarchy'), '1');
     writeIfMay(join(group, file), String(value));
-    return [join(group, 'cgroup.procs')];
+    return agentGroupIfMay(group);
   });
+}
+
+function agentGroupIfMay(group: string): string[] {
+  try {
+    return [makeAgentGroup(group)];
+  } catch {
+    return [];
+  }
 }
 
 function writeIfMay(path: string, value: string): void {

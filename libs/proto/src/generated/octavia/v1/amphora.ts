@@ -30,7 +30,7 @@ export const AmphoraStatus = {
   BOOTING: "AMPHORA_STATUS_BOOTING",
   /** READY - A spare: answers, and serves no load balancer. */
   READY: "AMPHORA_STATUS_READY",
-  /** ALLOCATED - Serves a load balancer. */
+  /** ALLOCATED - Serves a load balancer, or several. */
   ALLOCATED: "AMPHORA_STATUS_ALLOCATED",
   PENDING_DELETE: "AMPHORA_STATUS_PENDING_DELETE",
   DELETED: "AMPHORA_STATUS_DELETED",
@@ -195,7 +195,103 @@ export function amphoraRoleToNumber(object: AmphoraRole): number {
   }
 }
 
-/** An amphora. All fields are output only. */
+/** Whether a load balancer has its seat on an amphora. */
+export const SeatState = {
+  UNSPECIFIED: "SEAT_STATE_UNSPECIFIED",
+  TAKEN: "SEAT_STATE_TAKEN",
+  /** LEAVING - Its load balancer is being taken off the amphora. */
+  LEAVING: "SEAT_STATE_LEAVING",
+  /** LEFT - Its load balancer was there once, and is not any more. */
+  LEFT: "SEAT_STATE_LEFT",
+} as const;
+
+export type SeatState = typeof SeatState[keyof typeof SeatState];
+
+export namespace SeatState {
+  export type UNSPECIFIED = typeof SeatState.UNSPECIFIED;
+  export type TAKEN = typeof SeatState.TAKEN;
+  export type LEAVING = typeof SeatState.LEAVING;
+  export type LEFT = typeof SeatState.LEFT;
+}
+
+export function seatStateFromJSON(object: any): SeatState {
+  switch (object) {
+    case 0:
+    case "SEAT_STATE_UNSPECIFIED":
+      return SeatState.UNSPECIFIED;
+    case 1:
+    case "SEAT_STATE_TAKEN":
+      return SeatState.TAKEN;
+    case 2:
+    case "SEAT_STATE_LEAVING":
+      return SeatState.LEAVING;
+    case 3:
+    case "SEAT_STATE_LEFT":
+      return SeatState.LEFT;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum SeatState");
+  }
+}
+
+export function seatStateToJSON(object: SeatState): string {
+  switch (object) {
+    case SeatState.UNSPECIFIED:
+      return "SEAT_STATE_UNSPECIFIED";
+    case SeatState.TAKEN:
+      return "SEAT_STATE_TAKEN";
+    case SeatState.LEAVING:
+      return "SEAT_STATE_LEAVING";
+    case SeatState.LEFT:
+      return "SEAT_STATE_LEFT";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum SeatState");
+  }
+}
+
+export function seatStateToNumber(object: SeatState): number {
+  switch (object) {
+    case SeatState.UNSPECIFIED:
+      return 0;
+    case SeatState.TAKEN:
+      return 1;
+    case SeatState.LEAVING:
+      return 2;
+    case SeatState.LEFT:
+      return 3;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum SeatState");
+  }
+}
+
+/** The place of one load balancer on an amphora. All fields are output only. */
+export interface Seat {
+  loadBalancerId: string;
+  state: SeatState;
+  role: AmphoraRole;
+  /** Its own address in the VIP's subnet. Of a pair it is never the VIP. */
+  vrrpIp: string;
+  /** The VIP, while the amphora has it or may have it. */
+  haIp: string;
+  /** The port of `vrrp_ip`, where the network has ports. */
+  vrrpPortId: string;
+  /** Of a pair: name of the interface in the amphora that has `vrrp_ip`. Empty otherwise. */
+  vrrpInterface: string;
+  /** Revision of the load balancer that it serves; 0: none yet. */
+  appliedRevision: number;
+  /** Where the amphora came from when the load balancer was given it: SPARE, NEW, or COLOCATED (it served others already). */
+  origin: string;
+  /** Why that one, for people. */
+  choiceReason: string;
+  /** Why the load balancer is no longer served well here, or was replaced. Empty otherwise. Trouble of the whole amphora is its own. */
+  reason: string;
+  message: string;
+}
+
+/**
+ * An amphora. All fields are output only. Those that are of one load balancer (`load_balancer_id`, `role`, `vrrp_ip`, `ha_ip`,
+ * `applied_revision`, `origin`, `choice_reason`, `vrrp_interface`) are those of the first of `seats`, for callers that know of
+ * one load balancer on an amphora only.
+ */
 export interface Amphora {
   id: string;
   /** Empty: a spare. */
@@ -233,7 +329,7 @@ export interface Amphora {
   updatedAt?:
     | Date
     | undefined;
-  /** Where it came from when its load balancer was given it: SPARE or NEW. Empty: it was never given to one. */
+  /** Where it came from when its load balancer was given it: SPARE, NEW or COLOCATED. Empty: it was never given to one. */
   origin: string;
   /** Why that one, for people. */
   choiceReason: string;
@@ -249,6 +345,13 @@ export interface Amphora {
   fenceConfirmedBy: string;
   /** Of a pair: name of the interface in the amphora that has its own address in the VIP's subnet (`vrrp_ip`). Empty otherwise. */
   vrrpInterface: string;
+  /**
+   * The load balancers that it serves, those that it served before it went, and those that are leaving it. The one that came
+   * first is first; those that have left a living amphora are not told.
+   */
+  seats: Seat[];
+  /** Load balancers that it may serve at once: as its first one was told. 1: it is shared with none. 0: a spare. */
+  seatLimit: number;
 }
 
 /** Request of GetAmphora. */
@@ -262,7 +365,7 @@ export interface ListAmphoraeRequest {
   pageSize: number;
   /** Opaque, from the previous reply. All other fields must stay the same. */
   pageToken: string;
-  /** Only those of this load balancer. Empty: all. */
+  /** Only those that have a seat of this load balancer. Empty: all. */
   loadBalancerId: string;
   /** Only those in this status. Unspecified: all but DELETED. */
   status: AmphoraStatus;
@@ -287,8 +390,10 @@ export interface FailoverAmphoraResponse {
   amphora?:
     | Amphora
     | undefined;
-  /** The flow that replaces it; its successor serves when that has SUCCEEDED. */
+  /** The flow that replaces it; its successor serves when that has SUCCEEDED. Of several: the first. */
   flowId: string;
+  /** All flows that replace it: one for each load balancer that it serves. */
+  flowIds: string[];
 }
 
 /** Request of ConfirmFence. */
@@ -303,8 +408,10 @@ export interface ConfirmFenceResponse {
   amphora?:
     | Amphora
     | undefined;
-  /** The flow that goes on, or was started again. Empty: none waits for it. */
+  /** The flow that goes on, or was started again. Empty: none waits for it. Of several: the first. */
   flowId: string;
+  /** All flows that go on, or were started again. */
+  flowIds: string[];
 }
 
 /** Request of ConfigureAmphora. */
@@ -341,6 +448,292 @@ export interface AmphoraStatistics_Listener {
   statistics?: Statistics | undefined;
 }
 
+function createBaseSeat(): Seat {
+  return {
+    loadBalancerId: "",
+    state: SeatState.UNSPECIFIED,
+    role: AmphoraRole.UNSPECIFIED,
+    vrrpIp: "",
+    haIp: "",
+    vrrpPortId: "",
+    vrrpInterface: "",
+    appliedRevision: 0,
+    origin: "",
+    choiceReason: "",
+    reason: "",
+    message: "",
+  };
+}
+
+export const Seat: MessageFns<Seat> = {
+  encode(message: Seat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.loadBalancerId !== "") {
+      writer.uint32(10).string(message.loadBalancerId);
+    }
+    if (message.state !== SeatState.UNSPECIFIED) {
+      writer.uint32(16).int32(seatStateToNumber(message.state));
+    }
+    if (message.role !== AmphoraRole.UNSPECIFIED) {
+      writer.uint32(24).int32(amphoraRoleToNumber(message.role));
+    }
+    if (message.vrrpIp !== "") {
+      writer.uint32(34).string(message.vrrpIp);
+    }
+    if (message.haIp !== "") {
+      writer.uint32(42).string(message.haIp);
+    }
+    if (message.vrrpPortId !== "") {
+      writer.uint32(50).string(message.vrrpPortId);
+    }
+    if (message.vrrpInterface !== "") {
+      writer.uint32(58).string(message.vrrpInterface);
+    }
+    if (message.appliedRevision !== 0) {
+      writer.uint32(64).int32(message.appliedRevision);
+    }
+    if (message.origin !== "") {
+      writer.uint32(74).string(message.origin);
+    }
+    if (message.choiceReason !== "") {
+      writer.uint32(82).string(message.choiceReason);
+    }
+    if (message.reason !== "") {
+      writer.uint32(90).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(98).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Seat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSeat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.loadBalancerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = seatStateFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.role = amphoraRoleFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.vrrpIp = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.haIp = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.vrrpPortId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.vrrpInterface = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.appliedRevision = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.choiceReason = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Seat {
+    return {
+      loadBalancerId: isSet(object.loadBalancerId)
+        ? globalThis.String(object.loadBalancerId)
+        : isSet(object.load_balancer_id)
+        ? globalThis.String(object.load_balancer_id)
+        : "",
+      state: isSet(object.state) ? seatStateFromJSON(object.state) : SeatState.UNSPECIFIED,
+      role: isSet(object.role) ? amphoraRoleFromJSON(object.role) : AmphoraRole.UNSPECIFIED,
+      vrrpIp: isSet(object.vrrpIp)
+        ? globalThis.String(object.vrrpIp)
+        : isSet(object.vrrp_ip)
+        ? globalThis.String(object.vrrp_ip)
+        : "",
+      haIp: isSet(object.haIp)
+        ? globalThis.String(object.haIp)
+        : isSet(object.ha_ip)
+        ? globalThis.String(object.ha_ip)
+        : "",
+      vrrpPortId: isSet(object.vrrpPortId)
+        ? globalThis.String(object.vrrpPortId)
+        : isSet(object.vrrp_port_id)
+        ? globalThis.String(object.vrrp_port_id)
+        : "",
+      vrrpInterface: isSet(object.vrrpInterface)
+        ? globalThis.String(object.vrrpInterface)
+        : isSet(object.vrrp_interface)
+        ? globalThis.String(object.vrrp_interface)
+        : "",
+      appliedRevision: isSet(object.appliedRevision)
+        ? globalThis.Number(object.appliedRevision)
+        : isSet(object.applied_revision)
+        ? globalThis.Number(object.applied_revision)
+        : 0,
+      origin: isSet(object.origin) ? globalThis.String(object.origin) : "",
+      choiceReason: isSet(object.choiceReason)
+        ? globalThis.String(object.choiceReason)
+        : isSet(object.choice_reason)
+        ? globalThis.String(object.choice_reason)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: Seat): unknown {
+    const obj: any = {};
+    if (message.loadBalancerId !== "") {
+      obj.loadBalancerId = message.loadBalancerId;
+    }
+    if (message.state !== SeatState.UNSPECIFIED) {
+      obj.state = seatStateToJSON(message.state);
+    }
+    if (message.role !== AmphoraRole.UNSPECIFIED) {
+      obj.role = amphoraRoleToJSON(message.role);
+    }
+    if (message.vrrpIp !== "") {
+      obj.vrrpIp = message.vrrpIp;
+    }
+    if (message.haIp !== "") {
+      obj.haIp = message.haIp;
+    }
+    if (message.vrrpPortId !== "") {
+      obj.vrrpPortId = message.vrrpPortId;
+    }
+    if (message.vrrpInterface !== "") {
+      obj.vrrpInterface = message.vrrpInterface;
+    }
+    if (message.appliedRevision !== 0) {
+      obj.appliedRevision = Math.round(message.appliedRevision);
+    }
+    if (message.origin !== "") {
+      obj.origin = message.origin;
+    }
+    if (message.choiceReason !== "") {
+      obj.choiceReason = message.choiceReason;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Seat>, I>>(base?: I): Seat {
+    return Seat.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Seat>, I>>(object: I): Seat {
+    const message = createBaseSeat();
+    message.loadBalancerId = object.loadBalancerId ?? "";
+    message.state = object.state ?? SeatState.UNSPECIFIED;
+    message.role = object.role ?? AmphoraRole.UNSPECIFIED;
+    message.vrrpIp = object.vrrpIp ?? "";
+    message.haIp = object.haIp ?? "";
+    message.vrrpPortId = object.vrrpPortId ?? "";
+    message.vrrpInterface = object.vrrpInterface ?? "";
+    message.appliedRevision = object.appliedRevision ?? 0;
+    message.origin = object.origin ?? "";
+    message.choiceReason = object.choiceReason ?? "";
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseAmphora(): Amphora {
   return {
     id: "",
@@ -370,6 +763,8 @@ function createBaseAmphora(): Amphora {
     fenceConfirmedAt: undefined,
     fenceConfirmedBy: "",
     vrrpInterface: "",
+    seats: [],
+    seatLimit: 0,
   };
 }
 
@@ -455,6 +850,12 @@ export const Amphora: MessageFns<Amphora> = {
     }
     if (message.vrrpInterface !== "") {
       writer.uint32(218).string(message.vrrpInterface);
+    }
+    for (const v of message.seats) {
+      Seat.encode(v!, writer.uint32(226).fork()).join();
+    }
+    if (message.seatLimit !== 0) {
+      writer.uint32(232).int32(message.seatLimit);
     }
     return writer;
   },
@@ -688,6 +1089,22 @@ export const Amphora: MessageFns<Amphora> = {
             message.vrrpInterface = reader.string();
             continue;
           }
+          case 28: {
+            if (tag !== 226) {
+              break;
+            }
+
+            message.seats.push(Seat.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.seatLimit = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -813,6 +1230,14 @@ export const Amphora: MessageFns<Amphora> = {
         : isSet(object.vrrp_interface)
         ? globalThis.String(object.vrrp_interface)
         : "",
+      seats: globalThis.Array.isArray(object?.seats)
+        ? object.seats.map((e: any) => Seat.fromJSON(e))
+        : [],
+      seatLimit: isSet(object.seatLimit)
+        ? globalThis.Number(object.seatLimit)
+        : isSet(object.seat_limit)
+        ? globalThis.Number(object.seat_limit)
+        : 0,
     };
   },
 
@@ -899,6 +1324,12 @@ export const Amphora: MessageFns<Amphora> = {
     if (message.vrrpInterface !== "") {
       obj.vrrpInterface = message.vrrpInterface;
     }
+    if (message.seats?.length) {
+      obj.seats = message.seats.map((e) => Seat.toJSON(e));
+    }
+    if (message.seatLimit !== 0) {
+      obj.seatLimit = Math.round(message.seatLimit);
+    }
     return obj;
   },
 
@@ -934,6 +1365,8 @@ export const Amphora: MessageFns<Amphora> = {
     message.fenceConfirmedAt = object.fenceConfirmedAt ?? undefined;
     message.fenceConfirmedBy = object.fenceConfirmedBy ?? "";
     message.vrrpInterface = object.vrrpInterface ?? "";
+    message.seats = object.seats?.map((e) => Seat.fromPartial(e)) || [];
+    message.seatLimit = object.seatLimit ?? 0;
     return message;
   },
 };
@@ -1313,7 +1746,7 @@ export const FailoverAmphoraRequest: MessageFns<FailoverAmphoraRequest> = {
 };
 
 function createBaseFailoverAmphoraResponse(): FailoverAmphoraResponse {
-  return { amphora: undefined, flowId: "" };
+  return { amphora: undefined, flowId: "", flowIds: [] };
 }
 
 export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
@@ -1323,6 +1756,9 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
     }
     if (message.flowId !== "") {
       writer.uint32(18).string(message.flowId);
+    }
+    for (const v of message.flowIds) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1356,6 +1792,14 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
             message.flowId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.flowIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1376,6 +1820,11 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
         : isSet(object.flow_id)
         ? globalThis.String(object.flow_id)
         : "",
+      flowIds: globalThis.Array.isArray(object?.flowIds)
+        ? object.flowIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.flow_ids)
+        ? object.flow_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1386,6 +1835,9 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
     }
     if (message.flowId !== "") {
       obj.flowId = message.flowId;
+    }
+    if (message.flowIds?.length) {
+      obj.flowIds = message.flowIds;
     }
     return obj;
   },
@@ -1399,6 +1851,7 @@ export const FailoverAmphoraResponse: MessageFns<FailoverAmphoraResponse> = {
       ? Amphora.fromPartial(object.amphora)
       : undefined;
     message.flowId = object.flowId ?? "";
+    message.flowIds = object.flowIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -1493,7 +1946,7 @@ export const ConfirmFenceRequest: MessageFns<ConfirmFenceRequest> = {
 };
 
 function createBaseConfirmFenceResponse(): ConfirmFenceResponse {
-  return { amphora: undefined, flowId: "" };
+  return { amphora: undefined, flowId: "", flowIds: [] };
 }
 
 export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
@@ -1503,6 +1956,9 @@ export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
     }
     if (message.flowId !== "") {
       writer.uint32(18).string(message.flowId);
+    }
+    for (const v of message.flowIds) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1536,6 +1992,14 @@ export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
             message.flowId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.flowIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1556,6 +2020,11 @@ export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
         : isSet(object.flow_id)
         ? globalThis.String(object.flow_id)
         : "",
+      flowIds: globalThis.Array.isArray(object?.flowIds)
+        ? object.flowIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.flow_ids)
+        ? object.flow_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1566,6 +2035,9 @@ export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
     }
     if (message.flowId !== "") {
       obj.flowId = message.flowId;
+    }
+    if (message.flowIds?.length) {
+      obj.flowIds = message.flowIds;
     }
     return obj;
   },
@@ -1579,6 +2051,7 @@ export const ConfirmFenceResponse: MessageFns<ConfirmFenceResponse> = {
       ? Amphora.fromPartial(object.amphora)
       : undefined;
     message.flowId = object.flowId ?? "";
+    message.flowIds = object.flowIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -2057,8 +2530,9 @@ export const AmphoraServiceService = {
     responseDeserialize: (value: Buffer): ListAmphoraeResponse => ListAmphoraeResponse.decode(value),
   },
   /**
-   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
-   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
+   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
+   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
    * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
    */
   failoverAmphora: {
@@ -2123,8 +2597,9 @@ export interface AmphoraServiceServer extends UntypedServiceImplementation {
   /** Lists amphorae, oldest first. */
   listAmphorae: handleUnaryCall<ListAmphoraeRequest, ListAmphoraeResponse>;
   /**
-   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
-   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
+   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
+   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
    * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
    */
   failoverAmphora: handleUnaryCall<FailoverAmphoraRequest, FailoverAmphoraResponse>;
@@ -2179,8 +2654,9 @@ export interface AmphoraServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListAmphoraeResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. When its failover is
-   * under way already, that one is returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
+   * Replaces an amphora that serves a load balancer; a spare is deleted, and the pool builds another. One that serves several is
+   * replaced for each of them, by a flow each, all started at once. When its failover is under way already, that one is
+   * returned. Fails with FAILED_PRECONDITION (AMPHORA_NOT_REPLACEABLE, FAILOVER_UNDER_WAY,
    * LOAD_BALANCER_BEING_CREATED, LOAD_BALANCER_BEING_DELETED) when there is nothing to replace, or not now.
    */
   failoverAmphora(

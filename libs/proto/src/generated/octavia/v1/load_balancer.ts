@@ -172,6 +172,12 @@ export interface LoadBalancer {
   revision: number;
   /** Output only. Number of the newest change that the data plane serves; 0 before the first. */
   appliedRevision: number;
+  /**
+   * Load balancers of one project with the same group never share an amphora, and get amphorae on different compute hosts where
+   * there are several. 1 to 64 printable characters; spaces around them do not count. Default: empty, in no group. Cannot be
+   * changed.
+   */
+  apolocationGroup: string;
 }
 
 /** Request of CreateLoadBalancer. */
@@ -295,6 +301,7 @@ function createBaseLoadBalancer(): LoadBalancer {
     etag: "",
     revision: 0,
     appliedRevision: 0,
+    apolocationGroup: "",
   };
 }
 
@@ -371,6 +378,9 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
     }
     if (message.appliedRevision !== 0) {
       writer.uint32(192).int32(message.appliedRevision);
+    }
+    if (message.apolocationGroup !== "") {
+      writer.uint32(202).string(message.apolocationGroup);
     }
     return writer;
   },
@@ -580,6 +590,14 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
             message.appliedRevision = reader.int32();
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.apolocationGroup = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -682,6 +700,11 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
         : isSet(object.applied_revision)
         ? globalThis.Number(object.applied_revision)
         : 0,
+      apolocationGroup: isSet(object.apolocationGroup)
+        ? globalThis.String(object.apolocationGroup)
+        : isSet(object.apolocation_group)
+        ? globalThis.String(object.apolocation_group)
+        : "",
     };
   },
 
@@ -759,6 +782,9 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
     if (message.appliedRevision !== 0) {
       obj.appliedRevision = Math.round(message.appliedRevision);
     }
+    if (message.apolocationGroup !== "") {
+      obj.apolocationGroup = message.apolocationGroup;
+    }
     return obj;
   },
 
@@ -793,6 +819,7 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
     message.etag = object.etag ?? "";
     message.revision = object.revision ?? 0;
     message.appliedRevision = object.appliedRevision ?? 0;
+    message.apolocationGroup = object.apolocationGroup ?? "";
     return message;
   },
 };
