@@ -160,6 +160,17 @@ describe('the engine of flows', () => {
     ]);
   });
 
+  it('does not give an undo up while the database is away', async () => {
+    await runner();
+    const id = await start(wanted('test.build', uuidv7(), { three: 'fail', 'undo three': 'database' }));
+    // More often than an undo is tried that fails.
+    await until('many tries', async () => (await effects(id)).filter((what) => what === 'undo three').length > 5);
+    await open('undo three');
+    expect(await ended(id)).toMatchObject({ state: 'FAILED', epoch: 1 });
+    const [, , three] = await flows.steps(db.reader, id);
+    expect(three).toMatchObject({ state: 'UNDONE', lastError: null });
+  });
+
   it('goes on in another worker after kill -9, at the step that was not saved', async () => {
     const child = await workerProcess();
     const id = await start(wanted('test.build', uuidv7(), { two: 'wait' }));

@@ -250,8 +250,8 @@ describe('failing over one of a pair', () => {
 
   it('repairs a pair of which both are dead, one after the other', async () => {
     const { id, master, backup } = await pair();
-    world.amphora.silence(master.id);
-    world.amphora.silence(backup.id);
+    await world.amphora.silence(master.id);
+    await world.amphora.silence(backup.id);
     await world.compute.disturb(backup.id, 'STOPPED');
     await world.fallSilent(master);
     await world.settled(id);
@@ -289,7 +289,7 @@ describe('failing over a pair', () => {
 
   it('replaces first who does not answer', async () => {
     const { id, master, backup } = await pair();
-    world.amphora.silence(master.id);
+    await world.amphora.silence(master.id);
     const seen = await record();
     await failover(id);
     await world.settled(id);
@@ -318,7 +318,7 @@ describe('failing over a pair', () => {
 
   it('replaces both at once when neither answers', async () => {
     const { id, master, backup } = await pair();
-    for (const one of [master, backup]) world.amphora.silence(one.id);
+    for (const one of [master, backup]) await world.amphora.silence(one.id);
     await failover(id);
     await world.settled(id);
     const now = await expectWhole(id);
@@ -352,12 +352,12 @@ describe('failing over a pair', () => {
 describe('changing a pair of which one cannot be reached', () => {
   it('settles at once, and mends the other one when it answers again', async () => {
     const { id, master, backup } = await pair();
-    world.amphora.silence(backup.id);
+    await world.amphora.silence(backup.id);
     const listener = await world.addListener(id, 81);
     await world.until('ACTIVE', async () => (await world.listener(listener)).provisioning_status === 'ACTIVE', 5_000);
     expect((await membersOf(id)).master.appliedRevision).toBe(3);
     expect((await events('amphora_unreachable')).map(({ object_id }) => object_id)).toEqual([backup.id]);
-    world.amphora.silence(backup.id, false);
+    await world.amphora.silence(backup.id, false);
     await world.settled(id);
     const now = await expectWhole(id);
     expect([now.master.id, now.backup.id]).toEqual([master.id, backup.id]);
@@ -377,7 +377,7 @@ describe('changing a pair of which one cannot be reached', () => {
 
   it('replaces it when it stays away, and does not touch the other one', async () => {
     const { id, master, backup } = await pair();
-    world.amphora.silence(master.id);
+    await world.amphora.silence(master.id);
     await world.addListener(id, 81);
     await world.settled(id);
     const now = await expectWhole(id);
@@ -391,7 +391,7 @@ describe('changing a pair of which one cannot be reached', () => {
 
   it('takes further changes while it is being mended', async () => {
     const { id, backup } = await pair();
-    world.amphora.silence(backup.id);
+    await world.amphora.silence(backup.id);
     for (const port of [81, 82, 83]) {
       const listener = await world.addListener(id, port);
       await world.until('ACTIVE', async () => (await world.listener(listener)).provisioning_status === 'ACTIVE', 5_000);
@@ -402,7 +402,7 @@ describe('changing a pair of which one cannot be reached', () => {
 
   it('repairs both when neither can be reached, and loses no change', async () => {
     const { id, master, backup } = await pair();
-    for (const one of [master, backup]) world.amphora.silence(one.id);
+    for (const one of [master, backup]) await world.amphora.silence(one.id);
     const listener = await world.addListener(id, 81);
     await world.settled(id);
     const now = await expectWhole(id);

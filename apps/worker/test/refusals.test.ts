@@ -404,7 +404,7 @@ describe('two amphorae of a load balancer', () => {
   it('are asked no more once they are silent: what only that one refused is taken', async () => {
     world.refuse = (text, amphoraId) => {
       if (amphoraId !== second || !text.includes(':6666')) return null;
-      world.amphora.silence(second);
+      void world.amphora.silence(second);
       return WORDS;
     };
     const ids: string[] = [];

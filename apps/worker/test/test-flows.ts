@@ -10,8 +10,11 @@ import type { Flow, Step, StepContext } from '../src/engine/flow.ts';
 export interface Script {
   readonly script: Readonly<Record<string, Behaviour>>;
 }
-/** `wait`: until the gate of its name opens. `ignore`: the same, deaf to its signal. `unavailable`: so long as the gate is shut. */
-export type Behaviour = 'wait' | 'ignore' | 'unavailable' | 'fail' | 'transaction';
+/**
+ * `wait`: until the gate of its name opens. `ignore`: the same, deaf to its signal. `unavailable`: so long as the gate is shut.
+ * `database`: as long, it is the database that is away, as the step sees it.
+ */
+export type Behaviour = 'wait' | 'ignore' | 'unavailable' | 'database' | 'fail' | 'transaction';
 /** Reason of the error of a step that is `unavailable`. */
 export const AWAY = 'AWAY';
 export interface TestParts {
@@ -60,6 +63,9 @@ async function behave(name: string, { script }: State, { world, signal, transact
   if (behaviour === 'fail') throw new Broken(`${name} is broken`);
   if (behaviour === 'unavailable' && !(await world.isOpen(name))) {
     throw new Unavailable(AWAY, `what ${name} needs is away`);
+  }
+  if (behaviour === 'database' && !(await world.isOpen(name))) {
+    throw Object.assign(new Error('the database system is starting up'), { code: '57P03' });
   }
   if (behaviour === 'transaction') {
     await world.waitFor(name);

@@ -284,7 +284,7 @@ describe('an agent whose certificate has run out', () => {
   it('is replaced when it does not take up its new certificate in time', async () => {
     const spare = await world.spare();
     await runsOut(spare);
-    world.amphora.silence(spare);
+    await world.amphora.silence(spare);
     const flow = await world.db.transaction((tx) =>
       world.flows.start(tx, rotateAmphoraCertificate(spare, null, requester, { deadlineMs: 3_000 })),
     );

@@ -22,6 +22,16 @@ const SETTLE_LIMIT_MS = 90_000;
 const CALL_LIMIT_MS = 30_000;
 const options = { caller: CALLER, deadlineMs: CALL_LIMIT_MS };
 
+/** What a list tells of an amphora. */
+export interface AmphoraSeen {
+  readonly id: string;
+  /** Empty: a spare. */
+  readonly loadBalancerId: string;
+  readonly status: AmphoraStatus;
+  /** In milliseconds since 1970, to the second; null: never. */
+  readonly heardAt: number | null;
+}
+
 /** The calls that benchmarks make, straight over gRPC: what is measured is the controller, not the command line. */
 export class Api {
   readonly address: string;
@@ -123,6 +133,23 @@ export class Api {
       options,
     );
     return amphorae.map(({ id }) => id);
+  }
+
+  /** Those that serve, and the spares that are ready. */
+  async allAmphorae(): Promise<AmphoraSeen[]> {
+    const request = {
+      pageSize: 1000,
+      pageToken: '',
+      loadBalancerId: '',
+      status: 'AMPHORA_STATUS_UNSPECIFIED',
+    } as const;
+    const { amphorae } = await this.#amphorae.listAmphorae(request, options);
+    return amphorae.map(({ id, loadBalancerId, status, lastHeartbeatAt }) => ({
+      id,
+      loadBalancerId,
+      status,
+      heardAt: lastHeartbeatAt?.getTime() ?? null,
+    }));
   }
 
   #watch(id: string) {

@@ -4,7 +4,7 @@
 export interface Figure {
   /** What it is, for a person. */
   readonly what: string;
-  readonly unit: 'ms' | 's' | '/s' | 'MiB' | '';
+  readonly unit: 'ms' | 's' | '/s' | 'MiB' | '%' | '';
   /** Of a distribution: the values at its percentiles. */
   readonly values: Readonly<Record<string, number>>;
   /** How often it was measured. */

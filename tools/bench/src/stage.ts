@@ -1,108 +1,120 @@
 import { spawnSync } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { amphoraNames, type NamespacePlan, type NetworkKind, pairNames, preparedPlan } from '@octavia/drivers';
-import { Guest, GuestClient, mayMakeNamespaces } from '@octavia/drivers/testing';
-import type { Topology } from '@octavia/proto';
-import type pg from 'pg';
-import { untilSpare } from './benchmarks/create.ts';
+import { Guest, type GuestClient, GuestProber, mayMakeNamespaces } from '@octavia/drivers/testing';
 import { Installation } from './installation.ts';
-import { startWeb, until, type Web } from './traffic.ts';
+import { startMember } from './member.ts';
+import { Overview } from './overview.ts';
+import type { Web } from './traffic.ts';
 
 const PORT = 8080;
-const LIMIT_MS = 90_000;
-/** So that blows fall anywhere between two heartbeats, which come each second. */
-const SPREAD_MS = 1_000;
+/** Until everything answers that is made at once; of one repair, five times what it takes. */
+export const LIMIT_MS = 90_000;
 
 /** What may be cut of an amphora, and how. */
 export type Cut = 'down' | 'detached';
 
-/** An installation in namespaces mode, a load balancer with one member, and a client that asks all the time. */
-export class Stage {
-  readonly installation: Installation;
-  readonly guest: Guest;
-  readonly client: GuestClient;
+export type Kind = 'pair' | 'single';
+
+/** A load balancer that is struck again and again, and its own client. */
+export interface Target {
+  readonly id: string;
   readonly vip: string;
+  readonly kind: Kind;
+  readonly client: GuestClient;
+}
+
+/** How many of each there are. */
+export interface Cast {
+  readonly pairs: number;
+  readonly singles: number;
+  /** Ready spares that there are, as long as none is taken. */
+  readonly spares: number;
+}
+
+/** One installation in namespaces mode with several load balancers, each with one member, and a client of each that asks all the time. */
+export class Stage {
+  readonly guest: Guest;
+  readonly prober: GuestProber;
+  readonly targets: readonly Target[];
+  readonly overview: Overview;
+  readonly #installation: Installation;
   readonly #plan: NamespacePlan;
-  readonly #id: string;
-  readonly #size: number;
-  readonly #web: Web;
-  readonly #database: pg.Client;
+  readonly #member: Web;
 
   private constructor(made: {
     installation: Installation;
     guest: Guest;
+    prober: GuestProber;
     plan: NamespacePlan;
-    web: Web;
-    database: pg.Client;
-    loadBalancer: { id: string; vip: string };
-    size: number;
+    member: Web;
+    overview: Overview;
+    targets: readonly Target[];
   }) {
-    this.installation = made.installation;
-    this.guest = made.guest;
+    this.#installation = made.installation;
     this.#plan = made.plan;
-    this.#web = made.web;
-    this.#database = made.database;
-    this.#id = made.loadBalancer.id;
-    this.vip = made.loadBalancer.vip;
-    this.#size = made.size;
-    this.client = new GuestClient(made.guest, made.loadBalancer.vip, PORT);
+    this.#member = made.member;
+    this.guest = made.guest;
+    this.prober = made.prober;
+    this.overview = made.overview;
+    this.targets = made.targets;
   }
 
-  /** @throws Error when this is not root, which alone may make namespaces */
-  static async open(topology: Topology, signal: AbortSignal): Promise<Stage> {
+  /** Everything answers when it returns. @throws Error when this is not root, which alone may make namespaces */
+  static async open({ pairs, singles, spares }: Cast, signal: AbortSignal): Promise<Stage> {
     if (!mayMakeNamespaces()) throw new Error('Namespaces mode needs root, and a kernel that lets it make namespaces.');
-    const installation = await Installation.start({}, { signal, mode: 'namespaces' });
+    const settings = { SPARE_AMPHORA_POOL_SIZE: String(spares) };
+    const installation = await Installation.start(settings, { signal, mode: 'namespaces' });
+    let [member, stage]: [Web?, Stage?] = [];
     try {
-      const { api } = installation;
       const plan = await preparedPlan(installation.home);
       if (!plan) throw new Error('The installation has no networks.');
-      const [guest, web] = [await Guest.open(plan), await startWeb(plan.vip.hostAddress)];
-      const loadBalancer = await api.createLoadBalancer(topology);
-      await api.addMember(await api.addListener(loadBalancer.id, PORT), web.port, web.address);
-      const size = topology === 'TOPOLOGY_ACTIVE_STANDBY' ? 2 : 1;
-      const database = await installation.database();
-      const stage = new Stage({ installation, guest, plan, web, database, loadBalancer, size });
-      await stage.client.answered(LIMIT_MS);
+      const guest = await Guest.open(plan);
+      member = await startMember(plan.vip.hostAddress);
+      const web = member;
+      const kinds: Kind[] = [...Array<Kind>(pairs).fill('pair'), ...Array<Kind>(singles).fill('single')];
+      const made = await Promise.all(kinds.map((kind) => create(installation, kind, web)));
+      const overview = await Overview.open(installation);
+      const vips = made.map(({ vip }) => vip);
+      const prober = new GuestProber(guest, vips, PORT);
+      const targets = made.map((one) => ({ ...one, client: prober.client(one.vip) }));
+      stage = new Stage({ installation, guest, prober, plan, member, overview, targets });
+      await Promise.all(targets.map(({ client }) => client.answered(LIMIT_MS, undefined, signal)));
+      prober.delays.length = 0;
       return stage;
     } catch (error) {
-      await installation.stop();
+      member?.close();
+      await (stage ?? { close: () => installation.stop() }).close();
       throw error;
     }
   }
 
-  /** Waits until nothing is to be done any more and all amphorae serve but those, and returns the one that has the VIP. */
-  async settled(gone: readonly string[] = []): Promise<string> {
-    let holder: string | undefined;
-    await until('everything is settled', LIMIT_MS, async () => {
-      const amphorae = await this.installation.api.amphorae('AMPHORA_STATUS_ALLOCATED', this.#id);
-      const { rows } = await this.#database.query(`SELECT 1 FROM flow WHERE state IN ('QUEUED', 'RUNNING') LIMIT 1`);
-      const mac = await this.guest.knownMac(this.vip);
-      holder = amphorae.find((id) => pairNames(this.#plan, id, 'vip').mac === mac);
-      return (
-        rows.length === 0 && amphorae.length === this.#size && !amphorae.some((id) => gone.includes(id)) && !!holder
-      );
+  /**
+   * Waits until a load balancer is whole, and none of those that are `gone` is of it any more. Returns which amphora has the VIP.
+   * @throws Error after LIMIT_MS, with what is not yet as it must be
+   */
+  async whole({ id, vip, kind }: Target, signal: AbortSignal, gone: readonly string[] = []): Promise<string> {
+    const size = kind === 'pair' ? 2 : 1;
+    return this.overview.until<string>(LIMIT_MS, signal, async (seen) => {
+      const { missing, amphorae } = seen.of(id, size, gone);
+      if (missing !== null) return { missing: `${kind} ${id}: ${missing}` };
+      const mac = await this.guest.knownMac(vip);
+      const holder = amphorae.find((amphora) => this.macOf(amphora) === mac);
+      return holder === undefined ? { missing: `${kind} ${id}: ${vip} is at ${mac ?? 'nobody'}` } : { found: holder };
     });
-    await untilSpare(this.installation);
-    await this.client.answered(LIMIT_MS);
-    await sleep(SPREAD_MS * (1 + Math.random()));
-    return holder ?? '';
   }
 
-  /** kill -9 of all processes in the amphora's namespace. `isPowerCut`: its links go first. */
-  kill(amphoraId: string, isPowerCut = false): void {
+  /** MAC address of an amphora's interface on the VIPs' network. */
+  macOf(amphoraId: string): string {
+    return pairNames(this.#plan, amphoraId, 'vip').mac;
+  }
+
+  /** Processes in the amphora's namespace. @throws Error when there is none */
+  processesOf(amphoraId: string): number[] {
     const { namespace } = amphoraNames(this.#plan, amphoraId);
     const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' });
     const pids = stdout.split('\n').filter(Boolean).map(Number);
     if (pids.length === 0) throw new Error(`Nothing runs in ${namespace}.`);
-    if (isPowerCut) for (const kind of ['vip', 'management'] as const) this.cut(amphoraId, kind, 'down');
-    for (const pid of pids) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch (error) {
-        // A child that ended with its parent.
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
-    }
+    return pids;
   }
 
   /** Cuts a link. Detached: from the bridge, which the amphora cannot see. */
@@ -121,10 +133,28 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    await this.client.close();
-    this.#web.close();
-    await this.#database.end();
+    await this.prober.close();
+    this.#member.close();
+    await this.overview.close();
     await this.guest.close();
-    await this.installation.stop();
+    await this.#installation.stop();
+  }
+}
+
+async function create({ api }: Installation, kind: Kind, member: Web) {
+  const { id, vip } = await api.createLoadBalancer(kind === 'pair' ? 'TOPOLOGY_ACTIVE_STANDBY' : 'TOPOLOGY_SINGLE');
+  await api.addMember(await api.addListener(id, PORT), member.port, member.address);
+  return { id, vip, kind };
+}
+
+/** kill -9 of these. */
+export function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      // A child that ended with its parent.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }

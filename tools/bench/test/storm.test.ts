@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { type StormResult, storm } from './storm/storm.ts';
 
 /** STORM_SECONDS: how long; STORM_SEED: which one. */
-const seconds = Number(process.env.STORM_SECONDS ?? 15);
+const seconds = Number(process.env.STORM_SECONDS ?? 12);
 const seed = Number(process.env.STORM_SEED ?? Date.now() % 100_000);
 const CLIENTS = 16;
 const RESULTS = join(import.meta.dirname, '../test-results');

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { kernelHoldings, type NamespacePlan, openHostId, pairNames, preparedPlan } from '@octavia/drivers';
-import { Guest, GuestClient, mayMakeNamespaces } from '@octavia/drivers/testing';
+import { Guest, type GuestClient, GuestProber, mayMakeNamespaces } from '@octavia/drivers/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identify, lives } from '../src/processes.ts';
 import { Life } from './life.ts';
@@ -32,6 +32,7 @@ describe.runIf(mayMakeNamespaces())('a pair, which needs namespaces and so root,
   const webs: Server[] = [];
   let plan: NamespacePlan;
   let guest: Guest;
+  let prober: GuestProber;
   let client: GuestClient;
   let rareGuest: Guest;
   let vip = '';
@@ -46,11 +47,12 @@ describe.runIf(mayMakeNamespaces())('a pair, which needs namespaces and so root,
     rareGuest = await Guest.open(plan, 1);
     await createPair();
     ({ id: loadBalancerId, vip_address: vip } = await life.json('loadbalancer', 'show', 'web'));
-    client = new GuestClient(guest, vip, PORT);
+    prober = new GuestProber(guest, [vip], PORT);
+    client = prober.client(vip);
     await client.answered(LIMIT_MS);
   }, 180_000);
   afterAll(async () => {
-    await client?.close();
+    await prober?.close();
     for (const web of webs) {
       web.closeAllConnections();
       web.close();

@@ -41,7 +41,7 @@ import {
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { type Failing, STOPPED, verdictOf } from './verdict.ts';
 
-/** Tries of one undo, and how long each may take, in milliseconds. What is left then is housekeeping's. */
+/** Tries of one undo in a row, and how long each may take, in milliseconds. What is left then is housekeeping's. */
 const UNDO_TRIES = 3;
 const UNDO_LIMIT_MS = 10_000;
 /** Between tries to write while the database is away, in milliseconds. */
@@ -371,7 +371,9 @@ export class FlowRun<Parts> {
         ended(startedAt, error);
         if (error instanceof LeaseLost) throw error;
         this.#gone.signal.throwIfAborted();
-        if (attempt >= UNDO_TRIES) {
+        // That is no try: what is given up for it would be left over, and the next worker would do no better.
+        if (isDatabaseTrouble(error)) attempt = 0;
+        else if (attempt >= UNDO_TRIES) {
           this.#log.error({ [ATTR.STEP_NAME]: step.name, err: error }, 'undo failed, something is left over');
           return faultOf(error);
         }
@@ -379,7 +381,8 @@ export class FlowRun<Parts> {
         clearTimeout(timer);
         this.#inStepSince = null;
       }
-      await sleep(retryDelayMs(attempt, Math.random()));
+      await sleep(attempt === 0 ? DATABASE_RETRY_MS : retryDelayMs(attempt, Math.random()));
+      if (!this.#run.leases.isHeld(this.lease)) throw new LeaseGone();
     }
   }
 

@@ -57,7 +57,12 @@ async function ofRows({ db }: Looked): Promise<string[]> {
     }),
     [`'flow ' || name || ' is ' || state`, 'flow', `state IN ('QUEUED', 'RUNNING')`],
     [`'the turn of ' || key || ' is held'`, 'turn', 'holder IS NOT NULL OR half_done IS NOT NULL'],
-    [`'flow ' || flow_id || ' has a build slot'`, 'build_slot', 'true'],
+    [
+      `concat_ws(' ', 'flow', flow_id, name, f.state, 'has a build slot,', slot.state, '; steps', (SELECT string_agg(concat_ws(' ',
+         s.name, s.state, s.last_error), ', ' ORDER BY position) FROM flow_step AS s WHERE s.flow_id = slot.flow_id))`,
+      'build_slot AS slot JOIN flow AS f ON f.id = slot.flow_id',
+      'true',
+    ],
     [`'a secret of ' || owner_id || ' is kept'`, 'secret', 'true'],
     [
       `'external resource ' || name || ' is ' || state || ', its amphora ' || coalesce(status, 'not there')`,
@@ -157,18 +162,26 @@ async function serves(world: Looked, id: string, amphora: Awaited<ReturnType<Loo
 
 async function ofAddresses(world: Looked): Promise<string[]> {
   const { db, network } = world;
-  // What never came to be gives its address back, though its row stays in ERROR.
+  // What never came to be gives its address back, though its row stays in ERROR. A failover of it takes the address again, for good.
   const rows: { id: string }[] = await db.reader.query(
     `SELECT id FROM load_balancer AS lb WHERE deleted_at IS NULL AND (provisioning_status <> 'ERROR'
        OR EXISTS (SELECT 1 FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id
-         WHERE s.load_balancer_id = lb.id AND s.state <> 'LEFT' AND a.deleted_at IS NULL))`,
+         WHERE s.load_balancer_id = lb.id AND s.state <> 'LEFT' AND a.deleted_at IS NULL)
+       OR EXISTS (SELECT 1 FROM flow AS f WHERE f.load_balancer_id = lb.id AND f.name = 'load_balancer.failover'))`,
   );
   const known = new Set(rows.map(({ id }) => id));
   const amphorae: { id: string }[] = await db.reader.query('SELECT id FROM amphora WHERE deleted_at IS NULL');
   const living = new Set(amphorae.map(({ id }) => id));
+  const all: { id: string; status: string; flows: string }[] = await db.reader.query(
+    `SELECT id, provisioning_status AS status, (SELECT string_agg(concat_ws(' ', f.created_at::time, name, state, step, last_error,
+         (SELECT string_agg(concat_ws(' ', s.name, s.state, s.last_error), '; ' ORDER BY position) FROM flow_step AS s
+          WHERE s.flow_id = f.id AND s.last_error IS NOT NULL)), ', ' ORDER BY id)
+       FROM flow AS f WHERE f.load_balancer_id = lb.id) AS flows FROM load_balancer AS lb`,
+  );
+  const past = new Map(all.map(({ id, status, flows }) => [id, `${status}; ${flows}`]));
   return [
     ...(await network.holdings()).flatMap((id) =>
-      known.has(id) ? [] : [`an address outside is held for ${id}, which is gone`],
+      known.has(id) ? [] : [`an address outside is held for ${id}, which is gone: ${past.get(id) ?? 'no row'}`],
     ),
     ...(await plugs(world)).flatMap(({ loadBalancerId, amphoraId }) =>
       known.has(loadBalancerId) && living.has(amphoraId) ? [] : [`a VIP is plugged into ${amphoraId}, which is gone`],

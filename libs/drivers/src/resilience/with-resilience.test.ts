@@ -107,12 +107,12 @@ describe('a driver with resilience', () => {
   it('holds back calls to the dead amphora only, and never the question whether it is up', async () => {
     const noop = new NoopAmphoraDriver();
     const driver = withResilience(noop, amphoraPolicy({ failures: 2, restMs: 60_000 }));
-    noop.silence(amphora.amphoraId);
+    await noop.silence(amphora.amphoraId);
     for (let i = 0; i < 5; i++) await expect(driver.getFacts(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
     for (let i = 0; i < 2; i++) await expect(driver.stop(amphora, 'lb')).rejects.toBeInstanceOf(AmphoraUnavailable);
     await expect(driver.stop(amphora, 'lb')).rejects.toBeInstanceOf(CircuitOpen);
     await driver.stop(other, 'lb');
-    noop.silence(amphora.amphoraId, false);
+    await noop.silence(amphora.amphoraId, false);
     await driver.getFacts(amphora);
     expect(driver.breakers().map(({ state }) => state)).toEqual(['open', 'closed']);
   });

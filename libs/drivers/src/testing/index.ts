@@ -1,2 +1,2 @@
-export { GuestClient, PROBE_EVERY_MS, type Request } from './client.ts';
+export { type GuestClient, GuestProber, PROBE_EVERY_MS, type Request } from './client.ts';
 export { Guest, mayMakeNamespaces } from './guest.ts';

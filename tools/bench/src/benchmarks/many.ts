@@ -28,7 +28,9 @@ export const many: Benchmark = {
     };
     const installation = await Installation.start(settings, { signal });
     const database = await installation.database();
-    const heartbeats = new Heartbeats(installation, INTERVAL_MS, () => allocated(database));
+    const heartbeats = new Heartbeats(installation, INTERVAL_MS, async () =>
+      withoutListeners(await allocated(database)),
+    );
     try {
       const figures: Figure[] = [];
       let there = 0;
@@ -115,6 +117,8 @@ async function allocated(database: pg.Client): Promise<string[]> {
   const { rows } = await database.query(`SELECT id FROM amphora WHERE status = 'ALLOCATED' ORDER BY id`);
   return rows.map(({ id }) => id);
 }
+
+const withoutListeners = (ids: readonly string[]) => new Map(ids.map((id) => [id, []]));
 
 async function open(database: pg.Client): Promise<number> {
   const { rows } = await database.query(

@@ -12,6 +12,7 @@ import {
   PoolServiceClient,
 } from '@octavia/proto';
 import { type CallOptions, type RpcClientOptions, rpcClient } from '@octavia/service';
+import type { Wish } from './offers.ts';
 
 /** Answers that say: not now, not this, not any more. All others are bugs of ours. */
 const EXPECTED = new Set(['missing', 'exists', 'conflict', 'state', 'quota', 'unavailable']);
@@ -43,6 +44,7 @@ export class StormClient {
   /** What nobody may be answered. */
   readonly bugs: string[] = [];
   readonly #random: () => number;
+  readonly #wishes: readonly Wish[];
   readonly #loadBalancers;
   readonly #listeners;
   readonly #pools;
@@ -52,9 +54,15 @@ export class StormClient {
   readonly #deleted: string[] = [];
   #isOver = false;
 
-  constructor(name: string, random: () => number, address: string, tls: RpcClientOptions) {
+  constructor(
+    name: string,
+    random: () => number,
+    wishes: readonly Wish[],
+    { address, tls }: { readonly address: string; readonly tls: RpcClientOptions },
+  ) {
     this.projectId = name;
     this.#random = random;
+    this.#wishes = wishes;
     this.#loadBalancers = rpcClient(LoadBalancerServiceClient, address, tls);
     this.#listeners = rpcClient(ListenerServiceClient, address, tls);
     this.#pools = rpcClient(PoolServiceClient, address, tls);
@@ -109,8 +117,9 @@ export class StormClient {
 
   async #create(): Promise<void> {
     if (this.#owned.size >= MAX_LOAD_BALANCERS) return;
+    const loadBalancer = LoadBalancer.fromPartial(this.#pick(this.#wishes) ?? {});
     const made = await this.#call('create', (requestId, options) =>
-      this.#loadBalancers.createLoadBalancer({ loadBalancer: LoadBalancer.fromPartial({}), requestId }, options),
+      this.#loadBalancers.createLoadBalancer({ loadBalancer, requestId }, options),
     );
     if (made) this.#owned.set(made.id, { id: made.id, listeners: new Map() });
   }

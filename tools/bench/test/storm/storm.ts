@@ -6,9 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { numbers } from '@octavia/service/testing';
 import type pg from 'pg';
+import { Heartbeats } from '../../src/heartbeats.ts';
 import { Installation, NOOP } from '../../src/installation.ts';
 import { Chaos } from './chaos.ts';
 import { StormClient } from './client.ts';
+import { Fates } from './fates.ts';
+import { makeOffers } from './offers.ts';
+import { lateFlows, orphans, unheard } from './world.ts';
 
 const CLONE = resolve(import.meta.dirname, '../../../..');
 const CHECK = join(CLONE, 'apps/worker/test/matrix/check-world.ts');
@@ -17,6 +21,11 @@ const DEADLINE_MS = 20_000;
 /** What a deadline, two takeovers and the restart of a service with its longest delay take at most. */
 const SETTLE_LIMIT_MS = 3 * DEADLINE_MS;
 const LOOK_MS = 250;
+/** Silence counts as death soon, so that the controller finds the dead between two blows to itself. In milliseconds. */
+const INTERVAL_MS = 400;
+const TIMEOUT_MS = 2_000;
+/** Builds at once: two pairs. */
+const BUILD_SLOTS = 4;
 
 export interface StormOptions {
   readonly seed: number;
@@ -46,6 +55,9 @@ export async function storm({ seed, seconds, clients: count }: StormOptions): Pr
     FLOW_DEADLINE: `${DEADLINE_MS}ms`,
     SPARE_AMPHORA_POOL_SIZE: '2',
     VIP_REST_TIME: '1s',
+    HEARTBEAT_INTERVAL: `${INTERVAL_MS}ms`,
+    HEARTBEAT_TIMEOUT: `${TIMEOUT_MS}ms`,
+    BUILD_SLOTS: String(BUILD_SLOTS),
   };
   const installation = await Installation.start(settings);
   try {
@@ -63,42 +75,60 @@ async function run(
   seconds: number,
   count: number,
 ): Promise<StormResult> {
-  const { address, tls } = installation.api;
+  const wishes = await makeOffers(installation.api);
   const clients = Array.from(
     { length: count },
-    (_, index) => new StormClient(`storm-${index}`, numbers(seed + index + 1), address, tls),
+    (_, index) => new StormClient(`storm-${index}`, numbers(seed + index + 1), wishes, installation.api),
   );
   const chaos = new Chaos(installation, numbers(seed));
-  const running = [chaos.run(), ...clients.map((client) => client.run())];
-  await sleep(seconds * 1_000);
-  chaos.stop();
-  await running[0];
-  for (const client of clients) client.stop();
-  await Promise.all(running);
+  const fates = new Fates(folder, TIMEOUT_MS, numbers(seed + count + 1));
+  const heartbeats = new Heartbeats(installation, INTERVAL_MS, () => fates.beating());
+  try {
+    const running = [chaos.run(), fates.run(), ...clients.map((client) => client.run())];
+    await sleep(seconds * 1_000);
+    for (const one of [chaos, fates]) one.stop();
+    await Promise.all(running.slice(0, 2));
+    for (const client of clients) client.stop();
+    await Promise.all(running);
+    return await result({ installation, folder, clients, chaos, fates });
+  } finally {
+    await heartbeats.stop();
+    for (const client of clients) client.close();
+  }
+}
+
+interface Past {
+  readonly installation: Installation;
+  readonly folder: string;
+  readonly clients: readonly StormClient[];
+  readonly chaos: Chaos;
+  readonly fates: Fates;
+}
+
+async function result({ installation, folder, clients, chaos, fates }: Past): Promise<StormResult> {
   const calmAt = performance.now();
   const database = await connected(installation);
   try {
     const faults = clients.flatMap(({ bugs }) => bugs);
-    faults.push(...(await settled(database, installation, folder)));
+    faults.push(...(await settled(database, installation, folder, fates.dead)));
     const settledMs = performance.now() - calmAt;
-    faults.push(...(await broken(database, clients)));
+    faults.push(...(await broken(database, clients)), ...(await lateFlows(database)));
     return {
       faults,
       calls: sum(clients.map(({ tally }) => tally)),
-      blows: Object.fromEntries(chaos.tally),
+      blows: sum([chaos.tally, fates.tally]),
       flows: await counts(
         database,
         `SELECT name || ' ' || state AS what, count(*)::integer AS count FROM flow GROUP BY 1`,
       ),
       statuses: await counts(
         database,
-        'SELECT provisioning_status AS what, count(*)::integer AS count FROM load_balancer GROUP BY 1',
+        `SELECT topology || ' ' || provisioning_status AS what, count(*)::integer AS count FROM load_balancer GROUP BY 1`,
       ),
       settledMs,
     };
   } finally {
     await database.end();
-    for (const client of clients) client.close();
   }
 }
 
@@ -116,14 +146,20 @@ async function connected(installation: Installation): Promise<pg.Client> {
 }
 
 /** Waits until rows and world agree. Returns what still does not when all deadlines have passed. */
-async function settled(database: pg.Client, installation: Installation, folder: string): Promise<string[]> {
+async function settled(
+  database: pg.Client,
+  installation: Installation,
+  folder: string,
+  dead: ReadonlySet<string>,
+): Promise<string[]> {
   const url = readFileSync(join(installation.home, 'secrets/database-url'), 'utf8').trim();
   const giveUpAt = performance.now() + SETTLE_LIMIT_MS;
   for (;;) {
     const open = await database.query(`SELECT 1 FROM flow WHERE state IN ('QUEUED', 'RUNNING')`);
     const isOver = performance.now() > giveUpAt;
     if (open.rowCount === 0 || isOver) {
-      const found = await look(url, folder);
+      const found = await unheard(database, dead);
+      if (found.length === 0 || isOver) found.push(...(await look(url, folder)), ...(await orphans(installation.api)));
       if (found.length === 0 || isOver) return found;
     }
     await sleep(LOOK_MS);

@@ -26,11 +26,20 @@ describe('the noop amphora driver', () => {
     await expect(late).rejects.toBeInstanceOf(StaleFence);
   });
 
+  it('tells the listeners that an amphora serves, not those that are checked only', async () => {
+    const driver = new NoopAmphoraDriver();
+    await driver.pushHaproxy(amphora, 'lb', 'global\nfrontend one\n  mode http\nfrontend two\n');
+    await driver.checkHaproxy(amphora, 'lb', 'frontend three\n');
+    expect(await driver.listeners()).toEqual(new Map([[amphora.amphoraId, ['one', 'two']]]));
+    await driver.reloadHaproxy(amphora, 'lb');
+    expect(await driver.listeners()).toEqual(new Map([[amphora.amphoraId, ['three']]]));
+  });
+
   it('lets a test silence an amphora', async () => {
     const driver = new NoopAmphoraDriver();
-    driver.silence(amphora.amphoraId);
+    await driver.silence(amphora.amphoraId);
     await expect(driver.getFacts(amphora)).rejects.toBeInstanceOf(AmphoraUnavailable);
-    driver.silence(amphora.amphoraId, false);
+    await driver.silence(amphora.amphoraId, false);
     await driver.getFacts(amphora);
   });
 

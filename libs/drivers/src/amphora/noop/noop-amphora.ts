@@ -32,12 +32,17 @@ export const NOOP_FACTS: AmphoraFacts = {
   platform: OCTAVIA_PLATFORM,
 };
 
-interface Kept {
-  /** Of what passed the check last. */
-  readonly etag: string;
+interface Kept extends Checked {
   readonly isRunning: boolean;
-  /** Of what HAProxy came to serve last; null: nothing yet. */
-  readonly served: string | null;
+  /** What HAProxy came to serve last; null: nothing yet. */
+  readonly served: Checked | null;
+}
+
+/** A configuration that passed the check. */
+interface Checked {
+  readonly etag: string;
+  /** Its frontends, which are named as their listeners. */
+  readonly frontends: readonly string[];
 }
 
 interface Vrrp {
@@ -56,7 +61,6 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   readonly #facts: AmphoraFacts;
   readonly #check: Check;
   readonly #adopts: boolean;
-  readonly #silent = new Set<string>();
 
   constructor(options: NoopAmphoraOptions = {}) {
     this.#world = openNoopWorld('amphora', options);
@@ -83,11 +87,15 @@ export class NoopAmphoraDriver implements AmphoraDriver {
   }
 
   checkHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
-    const etag = md5(configuration);
-    return this.#call('checkHaproxy', amphora, [lbId, etag], context, async () => {
+    const checked = checkedOf(configuration);
+    return this.#call('checkHaproxy', amphora, [lbId, checked.etag], context, async () => {
       this.#assertGood(amphora, configuration, 'upload');
       const kept = await this.#kept(amphora, lbId);
-      await this.#keep(amphora, lbId, { etag, isRunning: kept?.isRunning ?? false, served: kept?.served ?? null });
+      await this.#keep(amphora, lbId, {
+        ...checked,
+        isRunning: kept?.isRunning ?? false,
+        served: kept?.served ?? null,
+      });
     });
   }
 
@@ -98,16 +106,17 @@ export class NoopAmphoraDriver implements AmphoraDriver {
         const message = `Amphora ${amphora.amphoraId} has no configuration of load balancer ${lbId}. Push one first.`;
         throw new AmphoraError(message, { amphoraId: amphora.amphoraId, loadBalancerId: lbId });
       }
-      await this.#keep(amphora, lbId, { ...kept, isRunning: true, served: kept.etag });
+      const { etag, frontends } = kept;
+      await this.#keep(amphora, lbId, { etag, frontends, isRunning: true, served: { etag, frontends } });
     });
   }
 
   pushHaproxy(amphora: AmphoraEndpoint, lbId: string, configuration: string, context?: CallContext): Promise<void> {
-    const etag = md5(configuration);
-    return this.#call('pushHaproxy', amphora, [lbId, etag], context, async () => {
+    const checked = checkedOf(configuration);
+    return this.#call('pushHaproxy', amphora, [lbId, checked.etag], context, async () => {
       this.#assertGood(amphora, configuration, 'upload');
       this.#assertGood(amphora, configuration, 'reload');
-      await this.#keep(amphora, lbId, { etag, isRunning: true, served: etag });
+      await this.#keep(amphora, lbId, { ...checked, isRunning: true, served: checked });
     });
   }
 
@@ -200,16 +209,28 @@ export class NoopAmphoraDriver implements AmphoraDriver {
 
   async close(): Promise<void> {}
 
-  /** For tests: the agent does not answer any more, or answers again. */
-  silence(amphoraId: string, isSilent = true): void {
-    if (isSilent) this.#silent.add(amphoraId);
-    else this.#silent.delete(amphoraId);
+  /** For tests: the agent does not answer any more, or answers again; with a folder, to none of its processes. */
+  silence(amphoraId: string, isSilent = true): Promise<void> {
+    const { store } = this.#world;
+    return isSilent ? store.put('silent', amphoraId, true) : store.delete('silent', amphoraId);
   }
 
   /** For tests: MD5 (hex) of what HAProxy serves; null: nothing. */
   async served(amphoraId: string, lbId: string): Promise<string | null> {
     const kept = await this.#world.store.get<Kept>('haproxy', `${amphoraId} ${lbId}`);
-    return kept?.isRunning ? kept.served : null;
+    return kept?.isRunning ? (kept.served?.etag ?? null) : null;
+  }
+
+  /** For tests: by amphora, the listeners that its HAProxy serves, as its heartbeats would say. */
+  async listeners(): Promise<ReadonlyMap<string, readonly string[]>> {
+    const { store } = this.#world;
+    const found = new Map<string, readonly string[]>();
+    for (const key of await store.keys('haproxy')) {
+      const [amphoraId = ''] = key.split(' ');
+      const kept = await store.get<Kept>('haproxy', key);
+      if (kept?.isRunning) found.set(amphoraId, [...(found.get(amphoraId) ?? []), ...(kept.served?.frontends ?? [])]);
+    }
+    return found;
   }
 
   #assertGood({ amphoraId }: AmphoraEndpoint, configuration: string, when: 'upload' | 'reload'): void {
@@ -246,7 +267,7 @@ export class NoopAmphoraDriver implements AmphoraDriver {
     work: () => Promise<T>,
   ): Promise<T> {
     return this.control.run(method, [amphora.amphoraId, ...args], context, async () => {
-      if (this.#silent.has(amphora.amphoraId)) {
+      if (await this.#world.store.get<boolean>('silent', amphora.amphoraId)) {
         throw new AmphoraUnavailable(`The agent of amphora ${amphora.amphoraId} does not answer.`, {
           amphoraId: amphora.amphoraId,
         });
@@ -254,6 +275,13 @@ export class NoopAmphoraDriver implements AmphoraDriver {
       return await work();
     });
   }
+}
+
+function checkedOf(configuration: string): Checked {
+  return {
+    etag: md5(configuration),
+    frontends: [...configuration.matchAll(/^frontend (\S+)/gm)].map(([, id = '']) => id),
+  };
 }
 
 function vrrpFailed({ amphoraId }: AmphoraEndpoint, why: string): AmphoraUnavailable {
