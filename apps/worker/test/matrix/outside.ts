@@ -93,6 +93,7 @@ async function local(): Promise<Outside> {
       amphora: drivers.amphora,
       network: {
         holdings: () => drivers.network.holdings(),
+        leftovers: () => drivers.network.leftovers(),
         holders: async (id) => entries(join(holders, id)),
       },
     },
