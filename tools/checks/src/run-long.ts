@@ -37,6 +37,13 @@ const SUITES: readonly LongSuite[] = [
     env: { MATRIX: 'full' },
   },
   {
+    name: 'matrix-namespaces',
+    title: 'Crash matrix, pairs in namespaces',
+    project: 'apps/worker',
+    command: vitest('test/matrix/namespaces-matrix.test.ts'),
+    env: { MATRIX: 'full' },
+  },
+  {
     name: 'storm',
     title: 'Random storm',
     project: 'tools/bench',
