@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
@@ -219,6 +219,23 @@ describe('an agent', () => {
     expect(await upload('flow-a:4')).toMatchObject({ status: 202 });
     const read = await w.call('GET', '/1.0/listeners', undefined, { 'X-Octavia-Fence': 'flow-a:1' });
     expect(read.status).toBe(200);
+  });
+
+  it('does one call at a time, however many arrive at once', async () => {
+    const w = await world();
+    const file = (name: string) => join(w.folder, name);
+    const checks = [
+      '#!/bin/sh',
+      `mkdir ${file('busy')} || echo twice >>${file('overlaps')}`,
+      '/usr/sbin/haproxy "$@"; code=$?',
+      `rmdir ${file('busy')}; exit $code`,
+    ];
+    writeFileSync(file('checks.sh'), checks.join('\n'), { mode: 0o700 });
+    writeFileSync(w.configFile, w.conf.replace('/usr/sbin/haproxy', file('checks.sh')));
+    await w.start();
+    const replies = await Promise.all(Array.from({ length: 8 }, () => w.upload(w.text())));
+    expect(replies.map(({ status }) => status)).toEqual(Array(8).fill(202));
+    expect(existsSync(file('overlaps'))).toBe(false);
   });
 
   it('answers within 300 ms of its start (asserted: five times that)', async () => {

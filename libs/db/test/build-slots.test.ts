@@ -64,6 +64,13 @@ const dueIn = async ({ flow }: ClaimedFlow) => {
 };
 const lose = ({ flow }: ClaimedFlow) =>
   db.reader.query(`UPDATE flow SET lease_expires_at = clock_timestamp() - interval '1 ms' WHERE id = $1`, [flow.id]);
+/** Sessions of this database. */
+const waitingForLocks = async () =>
+  (
+    await db.reader.query(
+      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    )
+  ).length;
 
 describe('build slots', () => {
   it('are as many as the limit, and then there is a line: failovers first, then in the order of asking', async () => {
@@ -149,6 +156,17 @@ describe('build slots', () => {
     expect(await take(pair, 1, 2)).toMatchObject({ place: 2 });
     await release(single, 1);
     expect(await take(pair, 1, 2)).toMatchObject({ place: 0 });
+  });
+
+  it('are asked for one at a time: the next one sees what the one before took', async () => {
+    const [first, second] = [await running(), await running()];
+    const { asked } = await db.transaction(async (tx) => {
+      await slots.take(tx, { flowId: first.flow.id, priority: first.flow.priority, slots: 1 }, 1);
+      const asked = take(second, 1);
+      await expect.poll(() => waitingForLocks(), { timeout: 5_000, interval: 5 }).toBe(1);
+      return { asked };
+    });
+    expect(await asked).toMatchObject({ place: 1, used: 1 });
   });
 
   it('are never more than the limit, whatever happens at once', async () => {

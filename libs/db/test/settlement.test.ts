@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Database, Settlement, tables } from '../src/index.ts';
+import { type Database, LoadBalancers, Revisions, Settlement, tables } from '../src/index.ts';
 import type { TestDatabase } from '../src/testing/index.ts';
-import { insertLoadBalancer, newListener, openTestDatabase } from './objects.ts';
+import { by, insertLoadBalancer, newListener, openTestDatabase } from './objects.ts';
 
 let db: Database;
 let test: TestDatabase;
@@ -38,4 +38,27 @@ it('leaves updated_at to the caller: settling and failing are our progress', asy
     ['ERROR', null],
     ['ERROR', null],
   ]);
+});
+
+it('waits for a change that is being made, and sees that more is desired then', async () => {
+  const lb = await insertLoadBalancer(db, { provisioningStatus: 'PENDING_UPDATE' });
+  const settling = await db.transaction(async (tx) => {
+    const begun = await new LoadBalancers().begin(tx, 'update', lb.id, null);
+    const ended = db.transaction((other) => settlement.pushed(other, lb.id, begun.desiredRevision - 1));
+    await expect
+      .poll(
+        () =>
+          db.reader.query(
+            `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          ),
+        { timeout: 5_000, interval: 5 },
+      )
+      .toHaveLength(1);
+    const change = { objectKind: 'load_balancer', objectId: lb.id, action: 'UPDATE', changes: {} } as const;
+    await new Revisions().append(tx, begun, change, by);
+    return { ended };
+  });
+  expect(await settling.ended).toEqual({ isMoreDesired: true });
+  const { provisioningStatus, desiredRevision } = await new LoadBalancers().get(db.reader, lb.id, null);
+  expect({ provisioningStatus, desiredRevision }).toEqual({ provisioningStatus: 'PENDING_UPDATE', desiredRevision: 2 });
 });

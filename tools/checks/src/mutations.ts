@@ -11,6 +11,8 @@ export interface Mutation {
 export interface Suite {
   readonly project: string;
   readonly file: string;
+  /** Pattern of the tests' names; absent: all. */
+  readonly tests?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -20,6 +22,10 @@ const FLOWS: Suite = { project: 'apps/worker', file: 'test/flows.test.ts' };
 const REFUSALS: Suite = { project: 'apps/worker', file: 'test/refusals.test.ts' };
 const FENCES: Suite = { project: 'libs/drivers', file: 'src/fences/epoch-fences.test.ts' };
 const DATABASE: Suite = { project: 'libs/db', file: 'test/database.test.ts' };
+const INTENT: Suite = { project: 'libs/db', file: 'test/intent.test.ts' };
+const SETTLEMENT: Suite = { project: 'libs/db', file: 'test/settlement.test.ts' };
+const BUILD_SLOTS: Suite = { project: 'libs/db', file: 'test/build-slots.test.ts' };
+const AGENT: Suite = { project: 'apps/amphora-agent', file: 'test/api.test.ts' };
 /** Some cells of the crash matrix: those whose titles match. */
 const cells = (like: string): Suite => ({
   project: 'apps/worker',
@@ -64,7 +70,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the fence before the VIP moves',
     file: 'apps/worker/src/steps/fence-amphora.ts',
     changes: [{ from: 'if (computeId !== null) await within.compute.fence(computeId, callOf(within));', to: '' }],
-    suites: [FLOWS],
+    suites: [{ ...FLOWS, tests: 'plugs nothing before it is certain' }],
   },
   {
     name: 'the undo of allocate_amphora',
@@ -96,6 +102,60 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     ],
     suites: [ENGINE],
+  },
+  {
+    name: 'that flows of one turn take turns',
+    file: QUEUE,
+    changes: [{ from: 'AND t.holder IS NULL AND', to: 'AND' }],
+    suites: [FLOW_QUEUE],
+  },
+  {
+    name: 'that a running flow hears that it is asked to stop',
+    file: 'apps/worker/src/engine/lease-keeper.ts',
+    changes: [{ from: 'else if (renewal?.stopRequested) held.onStop(renewal.stopRequested);', to: '' }],
+    suites: [ENGINE],
+  },
+  {
+    name: 'the count of build slots',
+    file: 'libs/db/src/amphora/build-slots.ts',
+    changes: [{ from: 'line.used + line.aheadSlots + slots <= limit', to: 'line.aheadSlots + slots <= limit' }],
+    suites: [BUILD_SLOTS],
+  },
+  {
+    name: 'the lock of those who ask for build slots',
+    file: 'libs/db/src/amphora/build-slots.ts',
+    changes: [{ from: 'SELECT pg_advisory_xact_lock($1)', to: 'SELECT $1::bigint' }],
+    suites: [BUILD_SLOTS],
+  },
+  {
+    name: 'the lock of the load balancer while it is changed or settled',
+    file: 'libs/db/src/intent/load-balancers.ts',
+    changes: [{ from: 'FROM load_balancer WHERE id = $1 FOR UPDATE`', to: 'FROM load_balancer WHERE id = $1`' }],
+    suites: [SETTLEMENT],
+  },
+  {
+    name: 'the comparison of what was pushed with what is desired',
+    file: 'libs/db/src/settlement/settlement.ts',
+    changes: [{ from: 'lb.desiredRevision > target || undecided.length > 0', to: 'undecided.length > 0' }],
+    suites: [SETTLEMENT],
+  },
+  {
+    name: "the comparison of a caller's etag",
+    file: 'libs/db/src/intent/load-balancers.ts',
+    changes: [{ from: "if (etag !== '' && etag !== etagOf(object)) throw new EtagMismatch(object.id);", to: '' }],
+    suites: [INTENT],
+  },
+  {
+    name: 'the record of requests that were answered',
+    file: 'libs/db/src/intent/idempotency.ts',
+    changes: [{ from: 'if (claimed.length > 0) return null;', to: 'if (claimed.length >= 0) return null;' }],
+    suites: [INTENT],
+  },
+  {
+    name: 'that an agent does one call at a time',
+    file: 'apps/amphora-agent/src/http/queue.ts',
+    changes: [{ from: 'this.#last.then(work)', to: 'work()' }],
+    suites: [AGENT],
   },
   {
     name: 'the end of transactions whose process was stopped',

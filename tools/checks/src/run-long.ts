@@ -1,13 +1,14 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ROOT } from './projects.ts';
 
 /**
  * Runs what takes too long for `npm test`, and writes what it found into docs/reliability.md, between the markers. Each suite leaves
- * its part of the page, in Markdown, in `test-results/long/<name>.md` of its project. `-- NAME…` runs those alone; the parts of the
- * others stay.
+ * its part of the page, in Markdown, in `test-results/long/<name>.md` of its project, beside a log of what it printed. `-- NAME…` runs
+ * those alone; the parts of the others stay, and so does that of one that fails, which the last lines printed say.
  */
 interface LongSuite {
   readonly name: string;
@@ -33,6 +34,13 @@ const SUITES: readonly LongSuite[] = [
     title: 'Crash matrix, amphorae on this machine',
     project: 'apps/worker',
     command: vitest('test/matrix/local-matrix.test.ts'),
+    env: { MATRIX: 'full' },
+  },
+  {
+    name: 'matrix-namespaces',
+    title: 'Crash matrix, pairs in namespaces',
+    project: 'apps/worker',
+    command: vitest('test/matrix/namespaces-matrix.test.ts'),
     env: { MATRIX: 'full' },
   },
   {
@@ -62,39 +70,61 @@ if (unknown.length > 0) {
   process.stderr.write(`There is no ${unknown.join(', ')}; there are ${SUITES.map(({ name }) => name).join(', ')}.\n`);
   process.exit(64);
 }
-process.exitCode = runAll(SUITES.filter(({ name }) => wanted.length === 0 || wanted.includes(name)));
+process.exitCode = await runAll(SUITES.filter(({ name }) => wanted.length === 0 || wanted.includes(name)));
 
-function runAll(suites: readonly LongSuite[]): number {
+async function runAll(suites: readonly LongSuite[]): Promise<number> {
   if (spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, env, stdio: 'inherit' }).status !== 0) return 1;
   const parts = partsOf(readFileSync(PAGE, 'utf8'));
-  let failed = 0;
+  const failed: string[] = [];
   for (const suite of suites) {
-    const part = run(suite);
-    if (part === null) failed++;
-    else parts.set(suite.title, part);
+    const part = await run(suite);
+    if (part !== null) parts.set(suite.title, part);
+    else failed.push(`FAILED: ${suite.name}. The page still has its last good result. Log: ${fileOf(suite, 'log')}\n`);
   }
   const order = SUITES.flatMap(({ title }) => (parts.has(title) ? [`### ${title}\n\n${parts.get(title)}`] : []));
   const page = readFileSync(PAGE, 'utf8');
   const [before = '', rest = ''] = page.split(BEGIN);
   writeFileSync(PAGE, `${before}${BEGIN}\n${order.join('\n\n')}\n${END}${rest.split(END)[1] ?? '\n'}`);
-  process.stdout.write(`\n${suites.length - failed} passed, ${failed} failed; the page is docs/reliability.md.\n`);
-  return failed > 0 ? 1 : 0;
+  process.stdout.write(
+    `\n${suites.length - failed.length} passed, ${failed.length} failed; the page is docs/reliability.md.\n`,
+  );
+  process.stdout.write(failed.join(''));
+  return failed.length > 0 ? 1 : 0;
 }
 
-/** Its part of the page; null: it failed, and the page keeps what the last good run said. */
-function run({ name, project, command, env: own }: LongSuite): string | null {
+/** Its part of the page; null: it failed. */
+async function run(suite: LongSuite): Promise<string | null> {
+  const { name, project, command, env: own } = suite;
   const [program = '', ...args] = command;
-  const file = join(ROOT, project, 'test-results/long', `${name}.md`);
+  const file = fileOf(suite, 'md');
   mkdirSync(dirname(file), { recursive: true });
   rmSync(file, { force: true });
   process.stdout.write(`\n> ${name}\n`);
   const startedAt = performance.now();
-  const { status } = spawnSync(program, args, { cwd: join(ROOT, project), env: { ...env, ...own }, stdio: 'inherit' });
-  if (status !== 0 || !existsSync(file)) return null;
+  const child = spawn(program, args, {
+    cwd: join(ROOT, project),
+    env: { ...env, ...own },
+    stdio: ['inherit', 'pipe', 'pipe'],
+  });
+  const log = createWriteStream(fileOf(suite, 'log'));
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const) {
+    from.pipe(to, { end: false });
+    from.pipe(log, { end: false });
+  }
+  const [code] = await once(child, 'close');
+  log.end();
+  if (code !== 0 || !existsSync(file)) return null;
   const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1);
   const today = new Date().toISOString().slice(0, 10);
   const machine = `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   return `${today}, ${machine}, ${minutes} minutes, \`npm run test:long -- ${name}\`.\n\n${readFileSync(file, 'utf8').trim()}`;
+}
+
+function fileOf({ name, project }: LongSuite, kind: 'md' | 'log'): string {
+  return join(ROOT, project, `test-results/long/${name}.${kind}`);
 }
 
 /** What the page says now, by title. */

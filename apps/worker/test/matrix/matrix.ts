@@ -1,5 +1,5 @@
 import type { Kind } from './outside.ts';
-import { type Cell, cellsOf, core, type Fault, type Passage, titleOf } from './plan.ts';
+import { type Cell, cellsOf, core, type Fault, type GROUPS, type Passage, titleOf } from './plan.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Outcome, Slot } from './slot.ts';
 import { Workers } from './workers.ts';
@@ -9,8 +9,8 @@ export interface MatrixOptions {
   readonly kind: Kind;
   /** Worlds at once. */
   readonly slots: number;
-  /** Null: every cell. Else one of each flow and fault. */
-  readonly seed: number | null;
+  /** Null: every cell. Else one of each group. */
+  readonly sample: { readonly seed: number; readonly group: keyof typeof GROUPS } | null;
   /** Cells to run, by their names; absent: all. Seeks among every cell. */
   readonly like?: RegExp;
 }
@@ -43,14 +43,15 @@ export class Matrix {
   }
 
   /** Finds out which points the flows pass. */
-  static async open({ scenarios, kind, slots: count, seed, like }: MatrixOptions): Promise<Matrix> {
+  static async open({ scenarios, kind, slots: count, sample, like }: MatrixOptions): Promise<Matrix> {
     const workers = await Workers.open(2 + count / 2);
     const slots = await Promise.all(Array.from({ length: count }, () => Slot.open(workers.take, kind)));
     const passages = await over(slots, scenarios, (slot, scenario) => slot.explore(scenario));
     const all = passages
       .flatMap((passage) => cellsOf(passage))
       .filter(({ fault }) => kind === 'noop' || LOCAL_FAULTS.includes(fault));
-    const chosen = like ? all.filter((cell) => like.test(titleOf(cell))) : seed === null ? all : core(all, seed);
+    const sampled = sample === null ? all : core(all, sample.seed, sample.group);
+    const chosen = like ? all.filter((cell) => like.test(titleOf(cell))) : sampled;
     return new Matrix(kind, workers, slots, passages, chosen);
   }
 

@@ -87,9 +87,16 @@ function endOf(fault: Fault): Cell['ends'] {
   return fault === 'delete' ? 'deleted' : 'succeeded';
 }
 
-/** One cell for each flow and fault, chosen by a seed: every run looks at others. */
-export function core(cells: readonly Cell[], seed: number): Cell[] {
-  const groups = Map.groupBy(cells, ({ scenario, fault }) => `${scenario.flow} ${fault}`);
+/** What one cell may stand for: a fault in a flow, or in a phase of one of its steps. */
+export const GROUPS = {
+  flow: ({ scenario, fault }: Cell) => `${scenario.flow} ${fault}`,
+  phase: ({ scenario, fault, point, phase }: Cell) => `${scenario.flow} ${fault} ${point.step} ${phase}`,
+} as const;
+
+/** One cell for each group, chosen by a seed: every run looks at others. */
+export function core(cells: readonly Cell[], seed: number, group: keyof typeof GROUPS): Cell[] {
   const random = numbers(seed);
-  return [...groups.values()].flatMap((group) => group[Math.floor(random() * group.length)] ?? []);
+  return [...Map.groupBy(cells, GROUPS[group]).values()].flatMap(
+    (ofGroup) => ofGroup[Math.floor(random() * ofGroup.length)] ?? [],
+  );
 }

@@ -294,8 +294,9 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** What is also run with real amphorae on this machine: create, push, failover and delete. */
-export const LOCAL: readonly Scenario[] = SCENARIOS.filter(
-  ({ flow, variant }) =>
-    variant === undefined &&
-    ['load_balancer.create', 'load_balancer.update', 'load_balancer.failover', 'load_balancer.delete'].includes(flow),
+const IN_EARNEST = SCENARIOS.filter(({ flow }) =>
+  ['load_balancer.create', 'load_balancer.update', 'load_balancer.failover', 'load_balancer.delete'].includes(flow),
 );
+export const LOCAL = IN_EARNEST.filter(({ variant }) => variant === undefined);
+/** Pairs need networks of their own. */
+export const NAMESPACES = IN_EARNEST.filter(({ variant }) => variant === 'of a pair');

@@ -175,7 +175,7 @@ export class Slot {
       faults.push(...(await untruths(this.#looked)).map((lie) => `Repaired: ${lie}`));
     }
     await this.#deleteAll();
-    return [...faults, ...(await leftovers(this.#looked)), ...this.#outside.leftovers()];
+    return [...faults, ...(await leftovers(this.#looked)), ...(await this.#outside.leftovers())];
   }
 
   async #deleteAll(): Promise<void> {

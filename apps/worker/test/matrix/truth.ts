@@ -7,9 +7,11 @@ import type { TestWorld } from '../world.ts';
 
 /** What is looked at: rows, and the world outside. */
 export interface Looked extends Pick<TestWorld, 'db' | 'serving'> {
-  readonly compute: Pick<ComputeDriver, 'list'>;
+  readonly compute: Pick<ComputeDriver, 'list' | 'leftovers'>;
   /** Who holds the VIP of a load balancer, as amphora ids. */
-  readonly network: Pick<NetworkDriver, 'holdings'> & { holders(loadBalancerId: string): Promise<readonly string[]> };
+  readonly network: Pick<NetworkDriver, 'holdings' | 'leftovers'> & {
+    holders(loadBalancerId: string): Promise<readonly string[]>;
+  };
   readonly amphora: Pick<AmphoraDriver, 'getHaproxyEtag'>;
 }
 
@@ -36,7 +38,11 @@ export async function leftovers(world: Looked): Promise<string[]> {
     'addresses outside': (await network.holdings()).length,
     'plugged VIPs': (await plugs(world)).length,
   };
-  return [...Object.entries({ ...rows, ...outside }), ...(await untruths(world)).map((text) => [text, 1])]
+  const things = [...(await compute.leftovers()), ...(await network.leftovers())].map(({ kind, name }) => [
+    `${kind} ${name}`,
+    1,
+  ]);
+  return [...Object.entries({ ...rows, ...outside }), ...things, ...(await untruths(world)).map((text) => [text, 1])]
     .filter(([, count]) => Number(count) !== 0)
     .map(([what, count]) => `Left over: ${what} (${count}).`);
 }
