@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { isAlive } from '../src/processes.ts';
 import { get } from './world/http.ts';
 import { runLoad } from './world/load.ts';
 import { createWorld, eventually, killHard, type World, type WorldOptions } from './world/world.ts';
@@ -236,6 +237,20 @@ describe('the death of processes', () => {
     await killHard(worker);
     await eventually('the master has ended', () => w.master() === null);
     await w.heartbeats.next(({ listeners }) => !(w.listener in listeners));
+  });
+
+  it('of HAProxy is over for certain when it is started again, also when a worker hangs', async () => {
+    const w = await world();
+    await w.start();
+    await serve(w, w.text());
+    const [worker, master] = [w.processes().haproxy[0]?.workers[0], w.master()];
+    if (!worker || !master) throw new Error('HAProxy does not run');
+    process.kill(worker.pid, 'SIGSTOP');
+    await killHard(master);
+    await eventually('the agent has noticed', () => w.processes().haproxy.length === 0);
+    expect(await w.act('start')).toMatchObject({ status: 202 });
+    expect(isAlive(worker)).toBe(false);
+    expect(await get(w.vip, 8080)).toBe('ok');
   });
 
   it('of the agent leaves HAProxy serving, and the next agent adopts it', async () => {

@@ -163,6 +163,8 @@ export class LoadBalancer {
     this.noticeDeath();
     const wasRunning = this.#master !== null;
     try {
+      // One that cannot see the end of its master still has the addresses.
+      if (!wasRunning && this.#workers.some(isAlive)) await endAllOf(this.#file);
       // Before HAProxy touches anything: it pauses the listeners that serve when it cannot bind a new one. They were free at the upload.
       const taken = await unbindable(this.#newAddresses(text.addresses), this.#around.config.haproxyCommand);
       if (taken !== null) throw new RequestError(500, 'Error starting haproxy', taken);

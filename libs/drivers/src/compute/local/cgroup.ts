@@ -102,8 +102,11 @@ export async function sweepCgroups(): Promise<void> {
 const MAY_BE_EMPTY_MS = 10 * 60 * 1000;
 
 function isOld(path: string): boolean {
-  const madeMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
-  return Date.now() - madeMs > MAY_BE_EMPTY_MS;
+  try {
+    return Date.now() - statSync(path).mtimeMs > MAY_BE_EMPTY_MS;
+  } catch {
+    return false; // It is gone, or nobody's business of ours.
+  }
 }
 
 /** Those that can be: absent ones, and those in use by others, stay. */
