@@ -5,7 +5,7 @@ import { type Context, callOf, tellMilestone, type WorkerStep } from '../world.t
 import { instanceName } from './build-amphora.ts';
 import { recordLeft } from './discard-amphora.ts';
 import { AWAITS_FENCE, computeIdOf, fenceAmphora, unlessOutOfReach } from './fence-amphora.ts';
-import { closeIfAlone, isolate } from './leave-amphora.ts';
+import { closeIfAlone, takeOff } from './leave-amphora.ts';
 
 /** Isolates an amphora and deletes its instance. Returns how to forget everything that we keep of it; its row becomes DELETED then. */
 async function deleteOne(amphora: Amphora, context: Context): Promise<(tx: Tx) => Promise<void>> {
@@ -115,10 +115,7 @@ async function removeFrom(amphora: SeatedAmphora, context: Context): Promise<(tx
   if (await closeIfAlone(amphora, context)) {
     return deleteOne(await context.amphorae.get(context.reader, amphoraId), context);
   }
-  const confirmation = await isolate(amphora, context);
-  // Where the agent did not do it, the amphora is isolated, and the port is still there.
-  const unplugOne = (within: Context) => within.network.unplugVip({ loadBalancerId, amphoraId }, callOf(within));
-  await (confirmation ? unlessOutOfReach(amphora, context, unplugOne) : unplugOne(context));
+  await takeOff(amphora, context);
   return (tx) => recordLeft(tx, { amphoraId, loadBalancerId }, context);
 }
 

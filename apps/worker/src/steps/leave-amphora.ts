@@ -3,7 +3,7 @@ import type { FenceConfirmation } from '@octavia/db';
 import { DomainError, FAILOVER_REQUESTED, type Fault, type SeatedAmphora } from '@octavia/domain';
 import { ATTR } from '@octavia/service';
 import { type Context, callOf, endpointOf } from '../world.ts';
-import { fenceAmphora, mayHoldVip } from './fence-amphora.ts';
+import { fenceAmphora, mayHoldVip, unlessOutOfReach } from './fence-amphora.ts';
 import { giveUpAmphora } from './give-up-amphora.ts';
 
 /** How long an agent may keep from answering before its whole amphora counts as broken, in milliseconds: about as long as heartbeats may. */
@@ -58,8 +58,16 @@ async function leaveInTime(amphora: SeatedAmphora, context: Context): Promise<bo
   }
 }
 
+/** The same, and nothing of it is left there: also where the amphora as a whole had to be isolated. @throws NotIsolated */
+export async function takeOff(amphora: SeatedAmphora, context: Context): Promise<void> {
+  const { id: amphoraId, loadBalancerId } = amphora;
+  const confirmation = await isolate(amphora, context);
+  const unplug = (within: Context) => within.network.unplugVip({ loadBalancerId, amphoraId }, callOf(within));
+  await (confirmation ? unlessOutOfReach(amphora, context, unplug) : unplug(context));
+}
+
 /** Ends what the amphora does for the load balancer, then takes the VIP from it. May be repeated. @throws as the drivers do */
-export async function leave(amphora: SeatedAmphora, context: Context): Promise<void> {
+async function leave(amphora: SeatedAmphora, context: Context): Promise<void> {
   const { id: amphoraId, loadBalancerId } = amphora;
   if (mayHoldVip(amphora)) {
     await context.amphora.deleteLoadBalancer(endpointOf(amphora), loadBalancerId, callOf(context));
