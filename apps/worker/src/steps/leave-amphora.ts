@@ -18,8 +18,10 @@ const PAUSE_MS = 250;
  */
 export async function isolate(amphora: SeatedAmphora, context: Context): Promise<FenceConfirmation | null> {
   if (await closeIfAlone(amphora, context)) return fenceAmphora(amphora, context);
-  if (await leaveInTime(amphora, context)) return null;
-  await context.transaction((tx) => giveUpAmphora(tx, amphora.id, UNREACHABLE, context));
+  const outcome = await leaveInTime(amphora, context);
+  if (outcome === 'LEFT') return null;
+  // Whoever found it broken before has seen to the others.
+  if (outcome === 'STUCK') await context.transaction((tx) => giveUpAmphora(tx, amphora.id, UNREACHABLE, context));
   return fenceAmphora(amphora, context);
 }
 
@@ -36,23 +38,23 @@ export async function closeIfAlone(
   return seatLimit === 1 || (await transaction((tx) => seats.closeIfAlone(tx, { amphoraId, loadBalancerId })));
 }
 
-/** Whether the agent has done it. One whose amphora is known to be broken is not even asked. */
-async function leaveInTime(amphora: SeatedAmphora, context: Context): Promise<boolean> {
+/** STUCK: the agent has not done it. One whose amphora is known to be BROKEN is not even asked. */
+async function leaveInTime(amphora: SeatedAmphora, context: Context): Promise<'LEFT' | 'BROKEN' | 'STUCK'> {
   const { amphorae, reader, signal, log } = context;
   const limit = AbortSignal.timeout(PATIENCE_MS);
   const limited = { ...context, signal: AbortSignal.any([signal, limit]) };
   for (;;) {
     const { status, fault } = await amphorae.get(reader, amphora.id);
     const isBroken = fault !== null && fault.reason !== FAILOVER_REQUESTED;
-    if (status !== 'ALLOCATED' || isBroken) return false;
+    if (status !== 'ALLOCATED' || isBroken) return 'BROKEN';
     try {
       await leave(amphora, limited);
-      return true;
+      return 'LEFT';
     } catch (error) {
       signal.throwIfAborted();
       if (!limit.aborted && !(error instanceof DomainError && error.kind === 'unavailable')) throw error;
       log.warn({ [ATTR.AMPHORA_ID]: amphora.id, err: error }, 'shared amphora does not let a load balancer go');
-      if (limit.aborted) return false;
+      if (limit.aborted) return 'STUCK';
       await sleep(PAUSE_MS, undefined, { signal: limited.signal }).catch(() => {});
     }
   }

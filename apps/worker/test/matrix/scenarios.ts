@@ -214,7 +214,24 @@ export const SCENARIOS: readonly Scenario[] = [
   { ...failedOver, ...beside },
   replaced,
   { ...replaced, ...ofPairThatServesOn },
-  { ...replaced, variant: 'of several', prepare: servingBeside, start: allFallSilent },
+  {
+    ...replaced,
+    variant: 'of several',
+    prepare: servingBeside,
+    start: allFallSilent,
+    // Either of the two flows may be the one that is hit.
+    isStoppable: false,
+    async status(world, { lb = '', beside: other = '' }) {
+      const all = await Promise.all([lb, other].map(async (id) => (await world.lb(id)).provisioningStatus));
+      return all.find((status) => status !== 'ACTIVE') ?? 'ACTIVE';
+    },
+    async repair(world, { lb = '', beside: other = '' }) {
+      for (const id of [lb, other]) {
+        const { provisioningStatus } = await world.lb(id);
+        if (provisioningStatus === 'ERROR') await ofLoadBalancer.repair(world, { lb: id });
+      }
+    },
+  },
   {
     ...ofLoadBalancer,
     flow: 'amphora.vacate',
@@ -223,7 +240,7 @@ export const SCENARIOS: readonly Scenario[] = [
     prepare: servingBeside,
     start: failedOver.start,
     repair: leaveAll,
-    excused: ['load balancer '],
+    excused: ['load balancer ', 'the VIP of ', 'amphora '],
   },
   {
     flow: 'amphora.create',
