@@ -77,7 +77,12 @@ export function countByKind(orphans: readonly Orphan[]): Record<string, number> 
   return counts;
 }
 
-/** Ids of amphorae and load balancers that are not there. What is no id belongs to nobody. */
+/** Names a load balancer on an amphora. */
+function seatOf({ amphoraId, loadBalancerId }: Pick<Leftover, 'amphoraId' | 'loadBalancerId'>): string {
+  return `${loadBalancerId} ${amphoraId}`;
+}
+
+/** Ids of amphorae and load balancers that are not there, and of load balancers on amphorae. What is no id belongs to nobody. */
 async function unknownOwners(
   { orphans }: Pick<World, 'orphans'>,
   reader: Tx,
@@ -87,21 +92,32 @@ async function unknownOwners(
   const amphorae = ids(({ amphoraId }) => amphoraId);
   const loadBalancers = ids(({ loadBalancerId }) => loadBalancerId);
   const isUuid = (id: string) => UUID.test(id);
+  const pairs = outside.flatMap(({ amphoraId, loadBalancerId }) =>
+    amphoraId !== null && loadBalancerId !== null && isUuid(amphoraId) && isUuid(loadBalancerId)
+      ? [{ amphoraId, loadBalancerId }]
+      : [],
+  );
   return new Set([
+    ...(await orphans.unseated(reader, pairs)).map(seatOf),
     ...(await orphans.unknownAmphorae(reader, amphorae.filter(isUuid))),
     ...(await orphans.unknownLoadBalancers(reader, loadBalancers.filter(isUuid))),
     ...[...amphorae, ...loadBalancers].filter((id) => !isUuid(id)),
   ]);
 }
 
-function isOfNobody({ amphoraId, loadBalancerId }: Leftover, unknown: ReadonlySet<string>): boolean {
+function isOfNobody(leftover: Leftover, unknown: ReadonlySet<string>): boolean {
+  const { amphoraId, loadBalancerId } = leftover;
   if (amphoraId === null && loadBalancerId === null) return true;
+  if (unknown.has(seatOf(leftover))) return true;
   return (amphoraId !== null && unknown.has(amphoraId)) || (loadBalancerId !== null && unknown.has(loadBalancerId));
 }
 
-function whyOutside({ amphoraId, loadBalancerId }: Leftover, unknown: ReadonlySet<string>): string {
+function whyOutside(leftover: Leftover, unknown: ReadonlySet<string>): string {
+  const { amphoraId, loadBalancerId } = leftover;
   if (amphoraId !== null && unknown.has(amphoraId)) return 'There is no such amphora, or it is DELETED. It is removed.';
-  if (loadBalancerId !== null) return 'There is no such load balancer, or it is DELETED. It is removed.';
+  if (loadBalancerId !== null && unknown.has(loadBalancerId))
+    return 'There is no such load balancer, or it is DELETED. It is removed.';
+  if (unknown.has(seatOf(leftover))) return 'The load balancer is not on this amphora. It is removed.';
   return 'It belongs to nothing that could be told. It is removed.';
 }
 

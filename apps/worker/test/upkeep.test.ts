@@ -43,6 +43,32 @@ describe('a sweep for orphans', () => {
     expect(await world.network.holdings()).toEqual([id]);
   });
 
+  it('takes a load balancer off a living amphora on which the database does not know it, and no other', async () => {
+    const id = await world.create();
+    const { vip } = await world.settled(id);
+    const [amphora] = await world.serving(id);
+    if (!amphora) throw new Error('Nothing serves.');
+    const gone = uuidv7();
+    const { id: amphoraId, lbNetworkIp, agentPort, computeId } = amphora;
+    const endpoint = { amphoraId, lbNetworkIp: lbNetworkIp ?? '', agentPort };
+    const { subnetId, networkId } = vip;
+    const allocated = { address: '198.18.9.9', subnetId, networkId: networkId ?? '', portId: null };
+    const request = {
+      loadBalancerId: gone,
+      amphoraId,
+      computeId: computeId ?? '',
+      vip: allocated,
+      topology: 'SINGLE',
+    } as const;
+    await world.network.plugVip(request);
+    await world.amphora.pushHaproxy(endpoint, gone, 'frontend of nobody');
+    expect(await ended(await sweep(0))).toBe('SUCCEEDED');
+    expect(await world.network.holders(gone)).toEqual([]);
+    expect(await world.network.holders(id)).toEqual([amphoraId]);
+    expect(await world.amphora.getHaproxyEtag(endpoint, gone)).toBeNull();
+    expect(await world.amphora.getHaproxyEtag(endpoint, id)).not.toBeNull();
+  });
+
   it('leaves alone what is younger than the grace', async () => {
     const young = uuidv7();
     await world.compute.build({ amphoraId: young });

@@ -2,7 +2,7 @@ import { InstanceNotFoundError } from '@octavia/drivers';
 import { ATTR } from '@octavia/service';
 import { Closing } from '../engine/flow.ts';
 import { countByKind, findOrphans as find, type Orphan } from '../orphans.ts';
-import { type Context, callOf, type WorkerStep } from '../world.ts';
+import { type Context, callOf, endpointOf, type WorkerStep } from '../world.ts';
 
 export interface OrphansState {
   /** What is younger is left alone. */
@@ -57,7 +57,15 @@ async function removeFromCompute(orphan: Orphan, context: Context): Promise<void
   tell(orphan, context);
 }
 
+/** Where the amphora lives on for others, its agent is told first: nothing may answer for an address that is given back. */
 async function removeFromNetwork(orphan: Orphan, context: Context): Promise<void> {
+  const { amphoraId, loadBalancerId } = orphan;
+  const amphora = amphoraId === null ? null : await context.amphorae.get(context.reader, amphoraId).catch(() => null);
+  if (amphora && loadBalancerId !== null && ['READY', 'ALLOCATED'].includes(amphora.status)) {
+    // It may have got the seat since.
+    if (amphora.seats.some((seat) => seat.loadBalancerId === loadBalancerId)) return;
+    await context.amphora.deleteLoadBalancer(endpointOf(amphora), loadBalancerId, callOf(context));
+  }
   await context.network.removeLeftover(orphan, callOf(context));
   tell(orphan, context);
 }

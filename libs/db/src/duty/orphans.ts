@@ -1,3 +1,4 @@
+import type { SeatKey } from '../amphora/index.ts';
 import type { Tx } from '../core/database.ts';
 
 /** Something that a row says is there outside. */
@@ -39,6 +40,18 @@ export class Orphans {
   /** Those of `ids` that are no load balancer, or one that is DELETED. */
   async unknownLoadBalancers(tx: Tx, ids: readonly string[]): Promise<string[]> {
     return this.#unknown(tx, 'load_balancer', ids);
+  }
+
+  /** Those of `pairs` where the load balancer has no seat on the amphora, or has left it. */
+  async unseated(tx: Tx, pairs: readonly SeatKey[]): Promise<SeatKey[]> {
+    if (pairs.length === 0) return [];
+    return tx.query(
+      `SELECT amphora_id AS "amphoraId", load_balancer_id AS "loadBalancerId"
+         FROM unnest($1::uuid[], $2::uuid[]) AS outside (amphora_id, load_balancer_id)
+        WHERE NOT EXISTS (SELECT 1 FROM seat AS s WHERE s.amphora_id = outside.amphora_id
+                            AND s.load_balancer_id = outside.load_balancer_id AND s.state <> 'LEFT')`,
+      [pairs.map(({ amphoraId }) => amphoraId), pairs.map(({ loadBalancerId }) => loadBalancerId)],
+    );
   }
 
   /** What rows say is there outside, the oldest first. Not what is just being made. */
