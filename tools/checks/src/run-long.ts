@@ -74,15 +74,17 @@ process.exitCode = await runAll(SUITES.filter(({ name }) => wanted.length === 0 
 
 async function runAll(suites: readonly LongSuite[]): Promise<number> {
   if (spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, env, stdio: 'inherit' }).status !== 0) return 1;
-  const parts = partsOf(readFileSync(PAGE, 'utf8'));
+  const found = new Map<string, string>();
   const failed: string[] = [];
   for (const suite of suites) {
     const part = await run(suite);
-    if (part !== null) parts.set(suite.title, part);
+    if (part !== null) found.set(suite.title, part);
     else failed.push(`FAILED: ${suite.name}. The page still has its last good result. Log: ${fileOf(suite, 'log')}\n`);
   }
-  const order = SUITES.flatMap(({ title }) => (parts.has(title) ? [`### ${title}\n\n${parts.get(title)}`] : []));
+  // Read now: another run may have written its parts meanwhile.
   const page = readFileSync(PAGE, 'utf8');
+  const parts = new Map([...partsOf(page), ...found]);
+  const order = SUITES.flatMap(({ title }) => (parts.has(title) ? [`### ${title}\n\n${parts.get(title)}`] : []));
   const [before = '', rest = ''] = page.split(BEGIN);
   writeFileSync(PAGE, `${before}${BEGIN}\n${order.join('\n\n')}\n${END}${rest.split(END)[1] ?? '\n'}`);
   process.stdout.write(
