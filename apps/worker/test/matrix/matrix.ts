@@ -46,7 +46,11 @@ export class Matrix {
   static async open({ scenarios, kind, slots: count, sample, like }: MatrixOptions): Promise<Matrix> {
     const workers = await Workers.open(2 + count / 2);
     const slots = await Promise.all(Array.from({ length: count }, () => Slot.open(workers.take, kind)));
-    const passages = await over(slots, scenarios, (slot, scenario) => slot.explore(scenario));
+    const explored = over(slots, scenarios, (slot, scenario) => slot.explore(scenario));
+    const passages = await explored.catch(async (error) => {
+      await closeAll(slots, workers);
+      throw error;
+    });
     const all = passages
       .flatMap((passage) => cellsOf(passage))
       .filter(({ fault }) => kind === 'noop' || LOCAL_FAULTS.includes(fault));
@@ -69,9 +73,13 @@ export class Matrix {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#slots.map((slot) => slot.close().catch(() => {})));
-    await this.#workers.close();
+    await closeAll(this.#slots, this.#workers);
   }
+}
+
+async function closeAll(slots: readonly Slot[], workers: Workers): Promise<void> {
+  await Promise.all(slots.map((slot) => slot.close().catch(() => {})));
+  await workers.close();
 }
 
 /** Does `work` for each task, one at a time in each slot. Results are in the order of the tasks. */
