@@ -8,7 +8,7 @@ import { createPair, type Pair } from './pair/pair.ts';
 import { ask, Prober } from './pair/prober.ts';
 import { BLOWS, takeover } from './pair/takeover.ts';
 import { VipWatch } from './pair/vip-watch.ts';
-import { whyNoPair } from './pair/wires.ts';
+import { ip, whyNoPair } from './pair/wires.ts';
 import { eventually } from './world/world.ts';
 
 const why = whyNoPair();
@@ -50,6 +50,13 @@ describe.skipIf(why !== null)(title, () => {
       status: 404,
       json: { message: 'Error interface not found for IP address' },
     });
+  });
+
+  it('looks for a peer that is back ten times a second, so that two do not serve at once for long', () => {
+    for (const { namespace } of pair.amphorae) {
+      const file = '/proc/sys/net/ipv4/neigh/eth1/retrans_time_ms';
+      expect(ip('netns', 'exec', namespace, 'cat', file).trim()).toBe('100');
+    }
   });
 
   it('takes over when HAProxy of the holder dies, which then sends heartbeats without its listener', async () => {

@@ -26,6 +26,12 @@ const SYSCTLS = {
   'ipv4/conf/all/arp_announce': 2,
 } as const;
 
+/**
+ * How often the kernel asks for the MAC address of a neighbour that does not answer, milliseconds; its default is 1000. When the link of a
+ * pair's amphora was cut and is back, the two serve both until one gets the other's advert, which waits for this.
+ */
+const ASK_AGAIN_MS = 100;
+
 /** Makes the kernel's settings in a network namespace of our own. @throws AgentStartError */
 export function prepareOwnNetwork(): void {
   for (const [name, value] of Object.entries(SYSCTLS)) {
@@ -59,6 +65,7 @@ export class OwnNetwork implements Network {
     const wanted = all.filter(({ address }) => ownsVips() || address === own?.address);
     const link = await findLink(mac);
     await this.#apply(link, mtu, wanted);
+    this.#findNeighboursSoon(link);
     plugged.add(all.map(({ address }) => address));
     plugged.setVipPort(mac);
     return link.name;
@@ -103,6 +110,16 @@ export class OwnNetwork implements Network {
     const { plugged } = this.#parts;
     if (!plugged.has(address)) return null;
     return links.find(({ mac }) => mac === plugged.vipPort)?.name ?? null;
+  }
+
+  #findNeighboursSoon({ name }: Link): void {
+    for (const family of ['ipv4', 'ipv6']) {
+      try {
+        writeFileSync(`/proc/sys/net/${family}/neigh/${name}/retrans_time_ms`, String(ASK_AGAIN_MS));
+      } catch (error) {
+        if (family === 'ipv4') this.#parts.log.warn({ err: error, interface: name }, 'neighbours are found as usual');
+      }
+    }
   }
 
   async #apply(link: Link, mtu: number | null, addresses: readonly PortAddress[]): Promise<void> {
