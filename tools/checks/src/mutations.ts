@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** Something that must not be missing, and what it becomes when it is taken out. */
 export interface Mutation {
   readonly name: string;
@@ -25,6 +28,7 @@ const DATABASE: Suite = { project: 'libs/db', file: 'test/database.test.ts' };
 const INTENT: Suite = { project: 'libs/db', file: 'test/intent.test.ts' };
 const SETTLEMENT: Suite = { project: 'libs/db', file: 'test/settlement.test.ts' };
 const BUILD_SLOTS: Suite = { project: 'libs/db', file: 'test/build-slots.test.ts' };
+const COLOCATION: Suite = { project: 'apps/worker', file: 'test/colocation.test.ts' };
 const AGENT: Suite = { project: 'apps/amphora-agent', file: 'test/api.test.ts' };
 /** Some cells of the crash matrix: those whose titles match. */
 const cells = (like: string): Suite => ({
@@ -75,7 +79,12 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the undo of allocate_amphora',
     file: 'apps/worker/src/steps/allocate-amphora.ts',
-    changes: [{ from: 'for (const { id } of taken) await discardAmphora(tx, id, context);', to: 'taken.at(0);' }],
+    changes: [
+      {
+        from: 'for (const { id: amphoraId } of taken) await discardSeat(tx, { amphoraId, loadBalancerId }, context);',
+        to: 'taken.at(0);',
+      },
+    ],
     suites: [FLOWS, cells('load_balancer.create, .* undo (before|after), kill')],
   },
   {
@@ -158,6 +167,18 @@ export const MUTATIONS: readonly Mutation[] = [
     suites: [AGENT],
   },
   {
+    name: 'that load balancers which share an amphora leave it one by one',
+    file: 'apps/worker/src/steps/leave-amphora.ts',
+    changes: [{ from: "if (outcome === 'LEFT') return null;", to: '' }],
+    suites: [{ ...COLOCATION, tests: 'a failover moves one' }],
+  },
+  {
+    name: 'the second look at an amphora with room, under its lock',
+    file: 'libs/db/src/amphora/seats.ts',
+    changes: [{ from: 'seats_taken DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED', to: 'seats_taken DESC, id LIMIT 1' }],
+    suites: [{ ...COLOCATION, tests: 'beyond its limit' }],
+  },
+  {
     name: 'the end of transactions whose process was stopped',
     file: 'libs/db/src/core/database.ts',
     changes: [
@@ -166,3 +187,15 @@ export const MUTATIONS: readonly Mutation[] = [
     suites: [DATABASE],
   },
 ];
+
+/** Returns the mutations that cannot be made any more, a sentence each: what they take out is written in another way by now. */
+export function outdatedMutations(root: string): string[] {
+  return MUTATIONS.flatMap(({ name, file, changes }) => {
+    const text = readFileSync(join(root, file), 'utf8');
+    return changes.flatMap(({ from, everywhere = false }) => {
+      const count = text.split(from).length - 1;
+      const isGood = count === 1 || (count > 1 && everywhere);
+      return isGood ? [] : [`tools/checks/src/mutations.ts: "${name}" finds this ${count} times in ${file}: ${from}`];
+    });
+  });
+}

@@ -54,8 +54,6 @@ const COLUMNS: Record<keyof SeatPatch, string> = {
 
 /** Amphorae of a group that are looked at to find out which hosts it is on. */
 const GROUP_LOOKED_AT = 100;
-/** Amphorae with room that are looked at, in one try. */
-const ROOM_LOOKED_AT = 8;
 
 const SEATED = `SELECT ${MACHINE}, ${SEAT} FROM seat AS s JOIN amphora AS a ON a.id = s.amphora_id`;
 const NEW_SEAT = `INSERT INTO seat (amphora_id, load_balancer_id, role, apolocation_group, origin, choice_reason)`;
@@ -157,35 +155,32 @@ export class Seats {
     how: { readonly refused: readonly string[]; readonly reason: (count: number, limit: number) => string },
   ): Promise<SeatedAmphora | null> {
     if (guest.seatLimit <= 1) return null;
-    const hasRoom = `status = 'ALLOCATED' AND seats_taken < seat_limit AND seats_taken < $7 AND closed_at IS NULL
-      AND fault_reason IS NULL`;
-    const isApart = `NOT EXISTS (SELECT 1 FROM seat WHERE amphora_id = amphora.id AND state <> 'LEFT'
-      AND (load_balancer_id = $8 OR apolocation_group = $9))`;
+    const fits = `status = 'ALLOCATED' AND seats_taken < seat_limit AND seats_taken < $1 AND closed_at IS NULL
+      AND fault_reason IS NULL
+      AND NOT EXISTS (SELECT 1 FROM seat WHERE amphora_id = amphora.id AND state <> 'LEFT'
+                        AND (load_balancer_id = $2 OR apolocation_group = $3))`;
+    const common = [guest.seatLimit, guest.loadBalancerId, guest.apolocationGroup];
     // Locked first, and looked at again afterwards: who else took a seat meanwhile is seen only by a statement that began later.
-    const locked: { id: string }[] = await tx.query(
+    const [locked]: { id: string }[] = await tx.query(
       `SELECT id FROM amphora
-       WHERE project_id = $1 AND ${hasRoom} AND compute_flavor = $2 AND image_tag = $3 AND zone = $4 AND topology = $5
-         AND compute_driver = $6 AND id <> ALL ($10::uuid[]) AND ${isApart}
-       ORDER BY seats_taken DESC, id LIMIT ${ROOM_LOOKED_AT} FOR UPDATE SKIP LOCKED`,
+       WHERE ${fits} AND project_id = $4 AND compute_flavor = $5 AND image_tag = $6 AND zone = $7 AND topology = $8
+         AND compute_driver = $9 AND id <> ALL ($10::uuid[])
+       ORDER BY seats_taken DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED`,
       [
+        ...common,
         guest.projectId,
         wanted.computeFlavor,
         wanted.imageTag,
         wanted.zone,
         wanted.topology,
         computeDriver,
-        guest.seatLimit,
-        guest.loadBalancerId,
-        guest.apolocationGroup,
         how.refused,
       ],
     );
-    if (locked.length === 0) return null;
+    if (!locked) return null;
     const [found]: { id: string; count: number; limit: number }[] = await tx.query(
-      `SELECT id, seats_taken + 1 AS count, least(seat_limit, $2) AS limit FROM amphora
-       WHERE id = ANY ($1) AND ${hasRoom.replace('$7', '$2')} AND ${isApart.replace('$8', '$3').replace('$9', '$4')}
-       ORDER BY seats_taken DESC, id LIMIT 1`,
-      [locked.map(({ id }) => id), guest.seatLimit, guest.loadBalancerId, guest.apolocationGroup],
+      `SELECT id, seats_taken + 1 AS count, least(seat_limit, $1) AS limit FROM amphora WHERE ${fits} AND id = $4`,
+      [...common, locked.id],
     );
     if (!found) return null;
     const { id: amphoraId, count, limit } = found;
