@@ -7,7 +7,7 @@ import type { Authority } from '../world/authority.ts';
 import { type Call, client } from '../world/client.ts';
 import { type HeartbeatListener, listenForHeartbeats } from '../world/heartbeats.ts';
 import { agentBundle, eventually } from '../world/world.ts';
-import { ip, type Place, pidsIn, type Wires } from './wires.ts';
+import { ip, killNow, type Place, pidsIn, type Wires } from './wires.ts';
 
 const AGENT_PORT = 9443;
 const KEY = 'key-of-the-tests';
@@ -127,10 +127,10 @@ export async function createAmphora(
       return parent && vrrp ? { parent, vrrp } : null;
     },
     kill(...victims) {
-      for (const victim of victims) if (isAlive(victim)) process.kill(victim.pid, 'SIGKILL');
+      for (const victim of victims) if (isAlive(victim)) killNow(victim.pid);
     },
     killAll() {
-      for (const pid of pidsIn(place.namespace)) process.kill(pid, 'SIGKILL');
+      for (const pid of pidsIn(place.namespace)) killNow(pid);
     },
     setLink: (is) => link(place.ports.vip, is),
     setAttached: (isAttached) =>
@@ -154,7 +154,7 @@ export async function createAmphora(
     },
     close() {
       heartbeats.close();
-      for (const pid of pidsIn(place.namespace)) process.kill(pid, 'SIGKILL');
+      for (const pid of pidsIn(place.namespace)) killNow(pid);
     },
   };
 }

@@ -32,13 +32,7 @@ function namesIn(folder: string): string[] {
 }
 
 function removeNamespace(name: string): void {
-  for (const pid of pidsIn(name)) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It ended meanwhile.
-    }
-  }
+  for (const pid of pidsIn(name)) killNow(pid);
   spawnSync('ip', ['netns', 'delete', name]);
 }
 
@@ -46,6 +40,15 @@ function removeNamespace(name: string): void {
 export function pidsIn(namespace: string): number[] {
   const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' });
   return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+/** Kills a process, which may have ended meanwhile. */
+export function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** Runs `ip`, which throws with its own words. */
