@@ -83,7 +83,7 @@ export class CheckedBy {
     if (broken.length === this.#answers.length) return false;
     for (const { id, fault } of broken) {
       const details = { amphoraId: id };
-      this.#lost.set(id, new AmphoraUnavailable(`SeatedAmphora ${id} refuses everything: ${fault?.message}`, details));
+      this.#lost.set(id, new AmphoraUnavailable(`Amphora ${id} refuses everything: ${fault?.message}`, details));
       this.#context.log.warn(
         { [ATTR.AMPHORA_ID]: id, reason: fault?.message },
         'amphora refuses everything, others do not',

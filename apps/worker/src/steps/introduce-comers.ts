@@ -54,7 +54,7 @@ export function introduceComers(round: number): WorkerStep<VrrpState & PushState
 }
 
 function tooSlow({ id }: SeatedAmphora): AmphoraUnavailable {
-  return new AmphoraUnavailable(`SeatedAmphora ${id} had not taken its new peer after ${INTRODUCED_WITHIN_MS} ms.`);
+  return new AmphoraUnavailable(`Amphora ${id} had not taken its new peer after ${INTRODUCED_WITHIN_MS} ms.`);
 }
 
 async function introduce(
@@ -85,7 +85,7 @@ export async function bringUpToDate(
   const audience = { ids: [amphora.id], peerIds: members.map(({ id }) => id) };
   const { texts, tree, target } = await planPush(loadBalancerId, audience, context, { isSettling: false });
   const [planned] = texts;
-  if (!planned) throw new Superseded(`SeatedAmphora ${amphora.id} has been replaced.`);
+  if (!planned) throw new Superseded(`Amphora ${amphora.id} has been replaced.`);
   const outcome = await pushOne(amphora, planned.text, loadBalancerId, context);
   if (outcome.kind === 'unreachable') throw outcome.error;
   if (outcome.kind === 'refused') throw new ConfigurationRefused(outcome.fault.message, { amphoraId: amphora.id });

@@ -40,7 +40,7 @@ async function note(
     if (!lb || isBeingDeleted(lb)) throw new Superseded(`Load balancer ${loadBalancerId} is being deleted.`);
     const old = await seats.ofLoadBalancer(tx, loadBalancerId);
     if (amphoraId !== undefined && !old.some(({ id, status }) => id === amphoraId && status === 'ALLOCATED')) {
-      throw new Superseded(`SeatedAmphora ${amphoraId} has been replaced.`);
+      throw new Superseded(`Amphora ${amphoraId} has been replaced.`);
     }
     if (isNew && old.some(({ status }) => status === 'ALLOCATED')) {
       throw new Superseded(`Load balancer ${loadBalancerId} has got its amphorae from a failover.`);

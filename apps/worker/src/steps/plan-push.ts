@@ -92,7 +92,7 @@ export function planPush(
 
 function renderFor(targets: readonly SeatedAmphora[], peers: readonly Peer[], tree: LoadBalancerTree): Rendered {
   const rendered = targets.map((amphora) => {
-    if (!amphora.facts) throw new Error(`SeatedAmphora ${amphora.id} serves, and its facts are not known.`);
+    if (!amphora.facts) throw new Error(`Amphora ${amphora.id} serves, and its facts are not known.`);
     return { amphora, ...renderHaproxy(tree, { id: amphora.id, facts: amphora.facts }, peers) };
   });
   return { texts: rendered, problems: rendered[0]?.problems ?? [] };

@@ -67,7 +67,7 @@ async function plug(
   const { id: amphoraId } = amphora;
   const startedAt = performance.now();
   const computeId = await computeIdOf(amphora, context);
-  if (computeId === null) throw new Error(`SeatedAmphora ${amphoraId} has no instance.`);
+  if (computeId === null) throw new Error(`Amphora ${amphoraId} has no instance.`);
   const confirmed = await context.fenceConfirmations.ofLoadBalancer(context.reader, loadBalancerId);
   const confirmedFences = confirmed.map((confirmation) => confirmation.amphoraId);
   const request = { loadBalancerId, amphoraId, computeId, vip, topology, confirmedFences };

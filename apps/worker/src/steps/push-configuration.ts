@@ -171,7 +171,7 @@ async function pushTo(amphora: SeatedAmphora, text: string, plan: Plan, context:
 /** The other amphora of the pair serves already. */
 class TooLate extends AmphoraUnavailable {
   constructor(amphoraId: string, graceMs: number) {
-    super(`SeatedAmphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
+    super(`Amphora ${amphoraId} had not taken it ${graceMs} ms after the other one.`, { amphoraId });
   }
 }
 

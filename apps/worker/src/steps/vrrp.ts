@@ -27,7 +27,7 @@ export async function uploadVrrp(
   context: Context,
 ): Promise<string> {
   const { id, facts, vrrpIp, role } = amphora;
-  if (!facts || vrrpIp === null || role === null) throw new Error(`SeatedAmphora ${id} has no part in a pair yet.`);
+  if (!facts || vrrpIp === null || role === null) throw new Error(`Amphora ${id} has no part in a pair yet.`);
   const endpoint = endpointOf(amphora);
   const name = await context.amphora.getInterface(endpoint, vrrpIp, callOf(context));
   const text = renderKeepalived(tree, { id, role, facts, vrrpIp, interface: name }, peerOf(amphora, members), {

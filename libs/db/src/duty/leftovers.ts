@@ -24,6 +24,7 @@ const NO_FLOW = `NOT EXISTS (SELECT 1 FROM flow AS f WHERE f.state IN ('QUEUED',
   AND NOT EXISTS (SELECT 1 FROM seat AS own JOIN flow AS f ON f.turn_key = own.load_balancer_id
                    WHERE own.amphora_id = a.id AND own.state <> 'LEFT' AND f.state IN ('QUEUED', 'RUNNING'))`;
 
+/** A seat `s` that is to be left on an amphora `a` that lives on for others. */
 const IS_LEAVING = `s.state = 'LEAVING' AND a.status = 'ALLOCATED'`;
 
 /** Finds what should be under way and is not: the safety net below the flows. */
